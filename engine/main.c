@@ -1,0 +1,10 @@
+/* The command table and nothing else: a command is one file in cli/ and one line here. */
+#include "engine/cli/cli.h"
+
+static const struct mr_command *const commands[] = {
+    NULL,
+};
+
+int main(int argc, char **argv) {
+    return mr_cli_main(commands, argc, argv);
+}
