@@ -70,7 +70,8 @@ static void print_flag(const struct mr_option *flag, FILE *out) {
 
 static void print_help(const struct mr_command *command, FILE *out) {
     fprintf(out, "%s.\n\nUsage: millrace %s%s%s%s\n", command->summary, command->name,
-            command->arguments[0] ? " " : "", command->arguments, command->flags ? " [FLAG...]" : "");
+            command->arguments[0] ? " " : "", command->arguments,
+            command->flags ? " [FLAG...]" : "");
     if (command->flags) {
         fputs("\nFlags:\n", out);
         for (const struct mr_option *flag = command->flags; flag->name; flag++) {
@@ -183,14 +184,16 @@ static int take_all(struct parse *parse, int argc, char **argv) {
             }
             i += used_next;
         } else if (argv[i][0] == '-' && argv[i][1]) {
-            return mr_usage_error(parse->command, "unknown flag %s; flags have long names", argv[i]);
+            return mr_usage_error(parse->command, "unknown flag %s; flags have long names",
+                                  argv[i]);
         } else {
             parse->left[parse->left_count++] = argv[i];
         }
     }
     for (size_t i = 0; parse->command->flags && parse->command->flags[i].name; i++) {
         if (!parse->command->flags[i].fallback && !parse->given[i]) {
-            return mr_usage_error(parse->command, "--%s must be given", parse->command->flags[i].name);
+            return mr_usage_error(parse->command, "--%s must be given",
+                                  parse->command->flags[i].name);
         }
     }
     return MR_EXIT_OK;

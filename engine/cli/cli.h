@@ -25,7 +25,7 @@ struct mr_command {
     /* argv: what is left when the flags are taken out; argv[argc] is NULL. Tells what is wrong
      * on standard error and returns the exit code. */
     int (*run)(const void *flags, int argc, char **argv);
-    const char *details;           /* paragraphs below the flags in the help; NULL: none      */
+    const char *details; /* paragraphs below the flags in the help; NULL: none      */
 };
 
 /* Finds the command that argv[1] names, reads its flags and runs it. `commands` ends with NULL.
