@@ -6,6 +6,7 @@
 
 #include <millrace/record.h>
 #include <millrace/status.h>
+#include <millrace/text.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -66,26 +67,15 @@ struct mr_clock {
 extern const struct mr_clock mr_real_clock;
 struct mr_clock mr_virtual_clock(int64_t start_ns); /* set .virtual_ns to move it */
 
-/* ---- Text ---------------------------------------------------------------------------------- */
+/* ---- Text (see <millrace/text.h> too) ------------------------------------------------------- */
 /* "250ms", "5s", "1.5h", "7d" (ns us ms s m h d). Rejects a missing unit, negatives, overflow. */
 bool mr_parse_duration(struct mr_slice text, int64_t *ns);
 /* "64KiB", "1GiB" (B KB MB GB KiB MiB GiB TiB). */
 bool mr_parse_size(struct mr_slice text, int64_t *bytes);
 /* "1kHz", "2MHz", "0.5Hz". */
 bool mr_parse_rate(struct mr_slice text, double *hz);
-/* ISO 8601 with a zone: 2026-11-21T03:10:00Z, ...:00.123456789+01:00; a space for T will do. */
-bool mr_parse_time(struct mr_slice text, int64_t *ns);
-/* A whole finite number, nothing after it. */
-bool mr_parse_number(struct mr_slice text, double *x);
-bool mr_parse_integer(struct mr_slice text, int64_t *x);
-
-#define MR_TEXT_MAX 48
 const char *mr_format_duration(int64_t ns, char out[MR_TEXT_MAX]);  /* "1m", "1m30s", "250ms"  */
 const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]);   /* "64 KiB", "1.5 GiB"     */
-const char *mr_format_time(int64_t ns, char out[MR_TEXT_MAX]);      /* shortest exact, with Z  */
-const char *mr_format_count(uint64_t n, char out[MR_TEXT_MAX]);     /* "12,345,678"            */
-
-bool mr_valid_utf8(struct mr_slice text);
 /* The nearest of `names` (ends with NULL) by edits, when near enough to be a slip; else NULL. */
 const char *mr_nearest(const char *word, const char *const *names);
 
