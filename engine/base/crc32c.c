@@ -67,7 +67,7 @@ uint32_t mr_crc32c_portable(uint32_t crc, const void *data, size_t length) {
 #define FAST __attribute__((target("sse4.2,pclmul")))
 
 struct stripes {
-    size_t stripe;             /* bytes, a multiple of 8             */
+    size_t stripe;               /* bytes, a multiple of 8             */
     uint32_t over_two, over_one; /* x^(8n - 33), n = 2 stripe + 8 and stripe + 8 */
 };
 

@@ -33,8 +33,8 @@ static void an_empty_buffer_is_an_empty_slice_that_is_there(void **state) {
 }
 
 static void numbers_come_back_as_they_were_put(void **state) {
-    static const uint64_t numbers[] = {0, 1, 127, 128, 16383, 16384, UINT32_MAX, INT64_MAX,
-                                       UINT64_MAX};
+    static const uint64_t numbers[] = {0,     1,          127,       128,       16383,
+                                       16384, UINT32_MAX, INT64_MAX, UINT64_MAX};
     const size_t count = sizeof numbers / sizeof *numbers;
     struct mr_buffer buffer = {0};
     for (size_t i = 0; i < count; i++) {
