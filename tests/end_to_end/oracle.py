@@ -1,0 +1,167 @@
+"""What the closed rows must be, recomputed from the records by other means than the engine's.
+
+The documented rules in plain Python: exact sums as integers (resolution 2^-128, of squares
+2^-192, each term cut toward zero), one rounding at the end, sorted values for quantiles. Doubles
+are compared for equality; quantiles against the true element, to within the stated error.
+"""
+import math
+from collections import defaultdict
+
+SUM_BITS, SQUARES_BITS = 128, 192
+
+
+def fixed(mantissa, exponent, bits):
+    """mantissa * 2^exponent as an integer multiple of 2^-bits, cut toward zero."""
+    shift = exponent + bits
+    if shift >= 0:
+        return mantissa << shift
+    return mantissa >> -shift if mantissa >= 0 else -(-mantissa >> -shift)
+
+
+def parts(x):
+    """x as an integer and a power of two."""
+    mantissa, exponent = math.frexp(x)
+    return int(mantissa * 2**53), exponent - 53
+
+
+def exact(x, bits):
+    return fixed(*parts(x), bits)
+
+
+def exact_product(x, y, bits):
+    (a, i), (b, j) = parts(x), parts(y)
+    return fixed(a * b, i + j, bits)
+
+
+def order(x):
+    """Sorts doubles with -0 below +0."""
+    return (x, math.copysign(1, x))
+
+
+def quantile_fault(got, values, q, error):
+    """How `got` misses the q-quantile of sorted values; None when it does not."""
+    if not values:
+        return None if got is None else f'{got!r}, expected null'
+    true = values[math.floor(q * (len(values) - 1))]
+    if isinstance(got, float) and abs(got - true) <= error * abs(true):
+        return None
+    return f'{got!r} is not within {error} of {true!r}'
+
+
+def same(got, want):
+    """Equal doubles, and integers only where integers are due."""
+    return type(got) is type(want) and got == want and (
+        got != 0 or math.copysign(1, got) == math.copysign(1, want))
+
+
+class Measure:
+    """All statistics of one field in one (group, window)."""
+
+    def __init__(self):
+        self.values = []
+        self.total = self.squares = 0  # in units of 2^-128 and 2^-192
+        self.first = self.last = None  # (time, value, its sign)
+
+    def add(self, time_ns, x):
+        if x is None or not math.isfinite(x):
+            return
+        self.values.append(x)
+        self.total += exact(x, SUM_BITS)
+        self.squares += exact_product(x, x, SQUARES_BITS)
+        self.mark(time_ns, x)
+
+    def mark(self, time_ns, x):
+        """Equal times: first takes the lower value, last the higher."""
+        here = (time_ns, *order(x))
+        self.first = min(self.first or here, here)
+        self.last = max(self.last or here, here)
+
+    def spread(self):
+        """n * (sum of squares) - sum^2, exact, then rounded once."""
+        scale = 2 * SUM_BITS - SQUARES_BITS
+        top = (len(self.values) * self.squares << scale) - self.total**2
+        return max(top, 0) / 2**(2 * SUM_BITS)
+
+    def result(self, name):
+        n = len(self.values)
+        if name == 'count':
+            return n
+        if n == 0 or name == 'std_samp' and n == 1:
+            return None
+        return getattr(self, 'of_' + name)(n)
+
+    def of_sum(self, _):
+        return self.total / 2**SUM_BITS
+
+    def of_mean(self, n):
+        return self.of_sum(n) / n
+
+    def of_min(self, _):
+        return min(self.values, key=order)
+
+    def of_max(self, _):
+        return max(self.values, key=order)
+
+    def of_range(self, n):
+        return self.of_max(n) - self.of_min(n)
+
+    def of_first(self, _):
+        return self.first[1]
+
+    def of_last(self, _):
+        return self.last[1]
+
+    def of_rms(self, n):
+        return math.sqrt(self.squares / 2**SQUARES_BITS / n)
+
+    def of_std_pop(self, n):
+        return math.sqrt(self.spread() / (float(n) * n))
+
+    def of_std_samp(self, n):
+        return math.sqrt(self.spread() / (float(n) * (n - 1)))
+
+
+class Windows:
+    """Tumbling windows of events: (group, start) -> records and one Measure per field.
+
+    stats: row name -> (statistic, field), field None for a bare count; a quantile is
+    ('quantile', field, q, error)."""
+
+    def __init__(self, every_ns, stats):
+        self.every_ns = every_ns
+        self.stats = stats
+        self.fields = {stat[1] for stat in stats.values() if stat[1]}
+        self.cells = defaultdict(lambda: (defaultdict(Measure), [0]))
+
+    def add(self, group, time_ns, values):
+        """One event; values: field -> number or None."""
+        measures, count = self.cells[group, time_ns - time_ns % self.every_ns]
+        count[0] += 1
+        for name in self.fields:
+            measures[name].add(time_ns, values.get(name))
+
+    def expected(self, cell, stat):
+        measures, count = self.cells[cell]
+        return count[0] if stat[1] is None else measures[stat[1]].result(stat[0])
+
+    def faults_of(self, cell, row):
+        measures, _ = self.cells[cell]
+        for name, stat in self.stats.items():
+            got = row.get(name, 'nothing')
+            if stat[0] == 'quantile':
+                values = sorted(measures[stat[1]].values)
+                fault = quantile_fault(got, values, *stat[2:])
+            else:
+                want = self.expected(cell, stat)
+                fault = None if same(got, want) else f'{got!r}, expected {want!r}'
+            if fault:
+                yield f'{cell}: {name}: {fault}'
+
+    def faults(self, rows):
+        """rows: (group, start) -> the last closed row. Every difference, as text."""
+        found = [f'{cell}: no row' for cell in self.cells if cell not in rows]
+        found += [f'{cell}: a row of nothing' for cell in rows if cell not in self.cells]
+        for cell in self.cells:
+            if cell in rows:
+                found += self.faults_of(cell, rows[cell])
+        return found
