@@ -124,11 +124,11 @@ class Case(unittest.TestCase):
         self.millrace('produce', topic, '--log', log or self.log, '--partitions', partitions,
                       *words, given=b'\n'.join(lines) + b'\n' if lines else b'')
 
-    def append(self, topic, records, partitions=1):
+    def append(self, topic, records, partitions=1, log=None):
         """records: (partition, key, value), bytes or None, past every codec."""
         lines = [f'{partition} {hexadecimal(key)} {hexadecimal(value)}'
                  for partition, key, value in records]
-        subprocess.run([RAW, 'append', self.log, topic, str(partitions)], check=True,
+        subprocess.run([RAW, 'append', log or self.log, topic, str(partitions)], check=True,
                        input='\n'.join(lines).encode() + b'\n', cwd=self.folder)
 
     def dump(self, topic, log=None):

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""The last closed rows are a function of the records: byte for byte, whatever the run was like."""
+import json
+import random
+import re
+import unittest
+
+import frames
+import harness
+from harness import SECOND
+
+SEED = 20261121
+START_NS = harness.nanoseconds('2026-11-21T03:00:00Z')
+GRACE_S = 5
+
+EVENTS = '''
+job: events
+from: {{topic: events, format: json, key: sensor, timestamp: {{field: time, unit: ns}},
+       fields: {{sensor: text, value: number}}}}
+lateness: {{grace: {grace}s}}
+commit: {commit}
+group_by: [sensor]
+window: {{every: 10s}}
+stats:
+  n: count
+  values: count(value)
+  total: sum(value)
+  mean: mean(value)
+  low: min(value)
+  high: max(value)
+  span: range(value)
+  first: first(value)
+  last: last(value)
+  std: std_pop(value)
+  std_samp: std_samp(value)
+  rms: rms(value)
+  p50: median(value)
+  p99: quantile(value, 0.99)
+  digest: digest(value, error=0.5%)
+to: [{{topic: rows}}]
+'''
+
+FRAMES = '''
+job: frames
+from: {{topic: frames, format: waveform}}
+lateness: {{grace: {grace}s}}
+commit: {commit}
+let: {{power: current * voltage}}
+where: power > -3 and power < 4
+group_by: [device]
+window: {{every: 10s}}
+stats:
+  samples: count
+  covered_s: covered
+  mean: mean(power)
+  std: std_samp(power)
+  first: first(current)
+  last: last(current)
+  energy: integral(power)
+  digest: digest(power)
+to: [{{topic: rows}}]
+'''
+
+
+def events(generator, count=20000, sensors=40):
+    """Events in time order, with ties in time and values that make sums hard."""
+    shapes = [lambda: generator.gauss(0, 1), lambda: generator.gauss(1e9, 1e-3),
+              lambda: generator.lognormvariate(0, 8), lambda: float(generator.randrange(-3, 4)),
+              lambda: -0.0, lambda: None]
+    for i in range(count):
+        sensor = generator.randrange(sensors)
+        yield {'sensor': f's{sensor}', 'time': START_NS + i // 4 * 10 * SECOND // 1000,
+               'value': shapes[generator.randrange(len(shapes))]()}
+
+
+def waveforms(generator, devices=6, count=120):
+    """Frames of all devices, in time order; none begins or ends at a window's border."""
+    for sequence in range(count):
+        for device in range(devices):
+            channels = {name: [generator.gauss(0, 1) for _ in range(500)]
+                        for name in ('current', 'voltage')}
+            channels['voltage'][generator.randrange(500)] = float('nan')
+            yield frames.Frame(f'd{device}', START_NS + 123 + sequence * SECOND // 2, 1000.0,
+                               device, sequence, channels)
+
+
+def shuffled(generator, items, time_of):
+    """Another order in which nothing comes later than grace allows."""
+    reach = (GRACE_S - 1) * SECOND
+    return sorted(items, key=lambda item: time_of(item) + generator.randrange(reach))
+
+
+class Determinism(harness.Case):
+    def setUp(self):
+        super().setUp()
+        self.generator = random.Random(SEED)
+
+    def rows(self, log):
+        """The last closed row of every (group, window) as text, rev taken out."""
+        last = {}
+        for record in self.dump('rows', log):
+            row = json.loads(record.value)
+            if row['closed']:
+                last[record.key, row['window_start']] = re.sub(rb'"rev":\d+,', b'', record.value)
+        return sorted(last.values())
+
+    def outcome(self, name, job, fill, partitions, commit, words=()):
+        log = f'local:{self.folder}/{name}'
+        fill(log, partitions)
+        path = self.job(job.format(grace=GRACE_S, commit=commit), f'{name}.yaml')
+        account = self.run_job(path, *words, log=log)
+        self.assertEqual(account.total('late') + account.total('dead-lettered'), 0)
+        return self.rows(log)
+
+    def compare(self, job, records, fill, time_of):
+        def put(items):
+            return lambda log, partitions: fill(items, log, partitions)
+        base = self.outcome('base', job, put(records), 1, '1s')
+        self.assertGreater(len(base), 30)
+        mixed = shuffled(self.generator, records, time_of)
+        variants = {
+            'shuffled': (put(mixed), 1, '1s'),
+            'small-commits': (put(records), 1, '100ms'),
+            'four-partitions': (put(records), 4, '1s'),
+            'two-workers': (put(records), 4, '1s', ('--workers', '2')),
+            'everything': (put(mixed), 4, '100ms', ('--workers', '4')),
+        }
+        for name, variant in variants.items():
+            with self.subTest(name):
+                self.assertEqual(self.outcome(name, job, *variant), base)
+
+    def test_events_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
+        def fill(items, log, partitions):
+            self.produce('events', items, key='sensor', partitions=partitions, log=log)
+        self.compare(EVENTS, list(events(self.generator)), fill, lambda event: event['time'])
+
+    def test_frames_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
+        def fill(items, log, partitions):
+            self.append('frames', [(int(item.device[1:]) % partitions, item.device.encode(),
+                                    encoded[id(item)]) for item in items], partitions, log)
+        items = list(waveforms(self.generator))
+        encoded = {id(item): item.encode() for item in items}
+        self.compare(FRAMES, items, fill, lambda frame: frame.start_ns)
+
+
+if __name__ == '__main__':
+    unittest.main()
