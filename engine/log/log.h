@@ -8,7 +8,8 @@
  *   reader    group-less, of one partition: tables, sinks, tail, restore
  *
  * Caveats
- * - A batch's bytes are borrowed until the next call on the same session or reader.
+ * - A batch's bytes are borrowed until the next poll, commit, abort or close of the same session,
+ *   or the next read or close of the same reader. Appending does not end it.
  * - A session and a reader belong to one thread; the log itself may be shared by threads.
  * - After anything but MR_COMMITTED the worker throws its memory away, restores, and resumes
  *   from the committed position. There is no undo.
@@ -20,7 +21,7 @@
 
 #define MR_TOPIC_NAME_MAX 249 /* as Kafka: letters, digits, '.', '_', '-' */
 #define MR_PARTITIONS_MAX 1024
-#define MR_NOTE_MAX 4096      /* bytes of a position's note, printable ASCII */
+#define MR_NOTE_MAX       4096 /* bytes of a position's note, printable ASCII */
 
 /* Each back end embeds these as the first member of its own struct. */
 struct mr_log {
@@ -42,9 +43,9 @@ struct mr_topic {
     char name[MR_TOPIC_NAME_MAX + 1];
     uint32_t partitions;
     enum mr_retention_kind kind;
-    int64_t retention_ns;    /* records older than this, by append time, may go; -1: kept for good */
-    int64_t retention_bytes; /* of one partition; -1: no bound                                     */
-    char job[MR_TOPIC_NAME_MAX + 1]; /* the job that owns it; "": anyone may produce               */
+    int64_t retention_ns; /* records older than this, by append time, may go; -1: kept for good */
+    int64_t retention_bytes;         /* of one partition; -1: no bound         */
+    char job[MR_TOPIC_NAME_MAX + 1]; /* the job that owns it; "": anyone may produce */
 };
 
 struct mr_partition {
@@ -56,7 +57,7 @@ struct mr_batch {
     struct mr_partition source;
     const struct mr_message *messages; /* ascending offsets, gaps allowed                */
     size_t count;
-    bool append_stamped;               /* append_ns was stamped by the log, not a client */
+    bool append_stamped; /* append_ns was stamped by the log, not a client */
 };
 
 enum mr_event_kind {
@@ -65,7 +66,7 @@ enum mr_event_kind {
     MR_EVENT_REVOKED,  /* commit, then forget the task                                     */
     MR_EVENT_LOST,     /* forget the task: someone else has it                             */
     MR_EVENT_BATCH,
-    MR_EVENT_END,      /* this partition was polled at its end and had nothing: a quiet poll */
+    MR_EVENT_END, /* this partition was polled at its end and had nothing: a quiet poll */
 };
 
 struct mr_event {
@@ -93,14 +94,14 @@ enum mr_commit {
 /* What a worker asks for. job == NULL: a producer, `input` is ignored. */
 struct mr_session_options {
     const char *job;
-    const char *input;       /* the topic whose partitions are shared out */
+    const char *input;        /* the topic whose partitions are shared out */
     uint32_t worker, workers; /* this one of so many                      */
 };
 
 struct mr_append {
     const char *topic;
     uint32_t partition;
-    int64_t timestamp_ns;    /* -1: none */
+    int64_t timestamp_ns;       /* -1: none */
     struct mr_slice key, value; /* value.data == NULL: a tombstone */
     const struct mr_header *headers;
     size_t header_count;
@@ -113,7 +114,7 @@ struct mr_check_report {
 
 /* ---- A back end: one const struct at the end of its file ----------------------------------- */
 struct mr_log_type {
-    const char *scheme;  /* "local": the part of the URL before the colon */
+    const char *scheme; /* "local": the part of the URL before the colon */
     const char *summary;
 
     /* `path`: what follows the colon. */
@@ -127,10 +128,10 @@ struct mr_log_type {
                              struct mr_error *err);
     enum mr_status (*list)(struct mr_log *log, struct mr_topic **topics, size_t *count,
                            struct mr_error *err);
-    enum mr_status (*bounds)(struct mr_log *log, const struct mr_partition *source,
-                             int64_t *first, int64_t *end, struct mr_error *err);
-    enum mr_status (*check)(struct mr_log *log, const char *topic,
-                            struct mr_check_report *report, struct mr_error *err);
+    enum mr_status (*bounds)(struct mr_log *log, const struct mr_partition *source, int64_t *first,
+                             int64_t *end, struct mr_error *err);
+    enum mr_status (*check)(struct mr_log *log, const char *topic, struct mr_check_report *report,
+                            struct mr_error *err);
     enum mr_status (*reset)(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
 

@@ -1,0 +1,466 @@
+/* The memory log: topics of one process, for tests, simulation and benchmarks.
+ *
+ *   partition   chunks -> [ 1024 messages ][ 1024 messages ][ ...         end
+ *                              |  each points into one allocation of its own
+ *                              v
+ *                         headers | value | key
+ *
+ * Chunks never move and a stored message never changes, so a batch is a pointer into a chunk: no
+ * copy, and no lock is held while it is used. A batch ends at its chunk's end.
+ *
+ * A changelog keeps one record per key in a hash table; its reader takes copies.
+ *
+ * Each open makes a log of its own. Retention is not applied: records "may go", and here they stay.
+ * Append time is the clock's at commit, one stamp for a transaction. */
+#include "engine/log/memory_store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct memory_reader {
+    struct mr_reader base;
+    struct mr_memory_log *log;
+    const struct mr_memory_topic *topic;
+    uint32_t partition;
+    int64_t next;
+    /* of a changelog, copied at open */
+    struct mr_message *kept;
+    void **memory;
+    size_t kept_count;
+};
+
+/* ---- What is kept --------------------------------------------------------------------------- */
+
+struct mr_memory_topic *mr_memory_topic_find(const struct mr_memory_log *log, const char *name) {
+    for (size_t i = 0; i < log->topic_count; i++) {
+        if (strcmp(log->topics[i]->topic.name, name) == 0) {
+            return log->topics[i];
+        }
+    }
+    return NULL;
+}
+
+struct mr_memory_job *mr_memory_job_find(struct mr_memory_log *log, const char *name) {
+    for (size_t i = 0; i < log->job_count; i++) {
+        if (strcmp(log->jobs[i]->name, name) == 0) {
+            return log->jobs[i];
+        }
+    }
+    struct mr_memory_job *job = mr_allocate(sizeof *job);
+    snprintf(job->name, sizeof job->name, "%s", name);
+    log->jobs = mr_reallocate(log->jobs, (log->job_count + 1) * sizeof(struct mr_memory_job *));
+    return log->jobs[log->job_count++] = job;
+}
+
+void mr_memory_job_forget(struct mr_memory_job *job) {
+    struct mr_memory_position *position, *after;
+    HASH_ITER(hh, job->positions, position, after) {
+        HASH_DEL(job->positions, position);
+        free(position->note);
+        free(position);
+    }
+}
+
+static size_t chunk_count(int64_t end) {
+    return ((size_t)end + MR_CHUNK_RECORDS - 1) / MR_CHUNK_RECORDS;
+}
+
+void mr_memory_partition_empty(struct mr_memory_partition *partition) {
+    struct mr_kept *kept, *after;
+    HASH_ITER(hh, partition->kept, kept, after) {
+        HASH_DEL(partition->kept, kept);
+        free(kept->memory);
+        free(kept);
+    }
+    for (int64_t i = 0; i < partition->end; i++) {
+        free(partition->chunks[i / MR_CHUNK_RECORDS]->memory[i % MR_CHUNK_RECORDS]);
+    }
+    for (size_t i = 0; i < chunk_count(partition->end); i++) {
+        free(partition->chunks[i]);
+    }
+    free(partition->chunks);
+    *partition = (struct mr_memory_partition){0};
+}
+
+static void keep_record(struct mr_memory_partition *partition, struct mr_message message,
+                        void *memory) {
+    if (partition->end % MR_CHUNK_RECORDS == 0) {
+        size_t count = chunk_count(partition->end);
+        partition->chunks =
+            mr_reallocate(partition->chunks, (count + 1) * sizeof(struct mr_chunk *));
+        partition->chunks[count] = mr_allocate(sizeof(struct mr_chunk));
+    }
+    struct mr_chunk *chunk = partition->chunks[partition->end / MR_CHUNK_RECORDS];
+    message.offset = partition->end;
+    chunk->messages[partition->end % MR_CHUNK_RECORDS] = message;
+    chunk->memory[partition->end % MR_CHUNK_RECORDS] = memory;
+    partition->end++;
+}
+
+static void keep_last(struct mr_memory_partition *partition, struct mr_message message,
+                      void *memory) {
+    struct mr_kept *kept;
+    HASH_FIND(hh, partition->kept, message.key.data, message.key.length, kept);
+    if (kept) {
+        HASH_DEL(partition->kept, kept);
+        free(kept->memory);
+        free(kept);
+    }
+    if (!message.value.data) {
+        free(memory);
+        return;
+    }
+    kept = mr_allocate(sizeof *kept);
+    kept->message = message;
+    kept->memory = memory;
+    HASH_ADD_KEYPTR(hh, partition->kept, kept->message.key.data, message.key.length, kept);
+}
+
+void mr_memory_partition_add(struct mr_memory_topic *topic, uint32_t partition,
+                             struct mr_message message, void *memory) {
+    if (topic->topic.kind == MR_KEEP_RECORDS) {
+        keep_record(&topic->partitions[partition], message, memory);
+    } else {
+        keep_last(&topic->partitions[partition], message, memory);
+    }
+}
+
+void mr_memory_partition_batch(const struct mr_memory_log *log, const struct mr_memory_topic *topic,
+                               uint32_t partition, int64_t offset, struct mr_batch *batch) {
+    const struct mr_memory_partition *from = &topic->partitions[partition];
+    *batch = (struct mr_batch){.source = mr_partition_at(topic->topic.name, partition),
+                               .append_stamped = true};
+    if (offset >= from->end) {
+        return;
+    }
+    size_t first = (size_t)(offset % MR_CHUNK_RECORDS);
+    size_t most = MR_CHUNK_RECORDS - first;
+    if ((int64_t)most > from->end - offset) {
+        most = (size_t)(from->end - offset);
+    }
+    if (log->limit && most > log->limit) {
+        most = log->limit;
+    }
+    batch->messages = &from->chunks[offset / MR_CHUNK_RECORDS]->messages[first];
+    for (size_t bytes = 0; batch->count < most && bytes < MR_BATCH_BYTES; batch->count++) {
+        bytes += batch->messages[batch->count].value.length;
+    }
+}
+
+static struct mr_slice put(char **at, struct mr_slice bytes) {
+    if (!bytes.data) {
+        return bytes;
+    }
+    struct mr_slice copy = {*at, bytes.length};
+    memcpy(*at, bytes.data, bytes.length);
+    *at += bytes.length;
+    return copy;
+}
+
+void *mr_memory_copy(const struct mr_append *record, struct mr_message *message) {
+    size_t bytes =
+        record->header_count * sizeof(struct mr_header) + record->key.length + record->value.length;
+    for (size_t i = 0; i < record->header_count; i++) {
+        bytes += record->headers[i].name.length + record->headers[i].value.length;
+    }
+    struct mr_header *headers = mr_allocate(bytes + 1);
+    char *at = (char *)(headers + record->header_count);
+    *message = (struct mr_message){.timestamp_ns = record->timestamp_ns,
+                                   .headers = headers,
+                                   .header_count = record->header_count};
+    message->value = put(&at, record->value); /* first: it stays aligned */
+    message->key = put(&at, record->key);
+    for (size_t i = 0; i < record->header_count; i++) {
+        headers[i].name = put(&at, record->headers[i].name);
+        headers[i].value = put(&at, record->headers[i].value);
+    }
+    return headers;
+}
+
+/* ---- The log -------------------------------------------------------------------------------- */
+
+static enum mr_status memory_open(const char *path, bool make, const struct mr_clock *clock,
+                                  struct mr_log **out, struct mr_error *err) {
+    struct mr_memory_log *log = mr_allocate(sizeof *log);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&log->grown, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    pthread_mutex_init(&log->lock, NULL);
+    log->next = -1;
+    *out = &log->base;
+    return MR_OK;
+}
+
+static void memory_close(struct mr_log *base) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    for (size_t i = 0; i < log->topic_count; i++) {
+        for (uint32_t p = 0; p < log->topics[i]->topic.partitions; p++) {
+            mr_memory_partition_empty(&log->topics[i]->partitions[p]);
+        }
+        free(log->topics[i]->partitions);
+        free(log->topics[i]);
+    }
+    for (size_t i = 0; i < log->job_count; i++) {
+        mr_memory_job_forget(log->jobs[i]);
+        free(log->jobs[i]);
+    }
+    pthread_cond_destroy(&log->grown);
+    pthread_mutex_destroy(&log->lock);
+    free(log->topics);
+    free(log->jobs);
+    free(log);
+}
+
+/* Takes the lock and finds the topic, or says that there is none; unlock in either case. */
+static struct mr_memory_topic *lock_topic(struct mr_memory_log *log, const char *name,
+                                          struct mr_error *err) {
+    pthread_mutex_lock(&log->lock);
+    struct mr_memory_topic *topic = mr_memory_topic_find(log, name);
+    if (!topic) {
+        mr_topic_missing(&log->base, name, err);
+    }
+    return topic;
+}
+
+static enum mr_status memory_describe(struct mr_log *base, const char *name, struct mr_topic *out,
+                                      struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    struct mr_memory_topic *topic = lock_topic(log, name, err);
+    if (topic) {
+        *out = topic->topic;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return topic ? MR_OK : MR_REJECT;
+}
+
+static enum mr_status memory_create(struct mr_log *base, const struct mr_topic *wanted,
+                                    struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    enum mr_status status = MR_OK;
+    pthread_mutex_lock(&log->lock);
+    struct mr_memory_topic *topic = mr_memory_topic_find(log, wanted->name);
+    if (topic) {
+        status = mr_topic_compare(&topic->topic, wanted, err);
+    } else {
+        topic = mr_allocate(sizeof *topic);
+        topic->topic = *wanted;
+        topic->partitions = mr_allocate_array(wanted->partitions, struct mr_memory_partition);
+        size_t bytes = (log->topic_count + 1) * sizeof(struct mr_memory_topic *);
+        log->topics = mr_reallocate(log->topics, bytes);
+        log->topics[log->topic_count++] = topic;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+static enum mr_status memory_list(struct mr_log *base, struct mr_topic **topics, size_t *count,
+                                  struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    pthread_mutex_lock(&log->lock);
+    *count = log->topic_count;
+    *topics = mr_allocate_array(log->topic_count + 1, struct mr_topic);
+    for (size_t i = 0; i < log->topic_count; i++) {
+        (*topics)[i] = log->topics[i]->topic;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return MR_OK;
+}
+
+static int64_t partition_end(const struct mr_memory_topic *topic, uint32_t partition) {
+    const struct mr_memory_partition *of = &topic->partitions[partition];
+    return topic->topic.kind == MR_KEEP_RECORDS ? of->end : (int64_t)HASH_COUNT(of->kept);
+}
+
+static enum mr_status memory_bounds(struct mr_log *base, const struct mr_partition *source,
+                                    int64_t *first, int64_t *end, struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    struct mr_memory_topic *topic = lock_topic(log, source->topic, err);
+    enum mr_status status = MR_REJECT;
+    if (topic) {
+        status = mr_topic_has(&topic->topic, source->partition, err);
+    }
+    if (status == MR_OK) {
+        *first = 0;
+        *end = partition_end(topic, source->partition);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+static enum mr_status memory_check(struct mr_log *base, const char *name,
+                                   struct mr_check_report *report, struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    struct mr_memory_topic *topic = lock_topic(log, name, err);
+    for (uint32_t p = 0; topic && p < topic->topic.partitions; p++) {
+        report->records += (uint64_t)partition_end(topic, p);
+    }
+    pthread_mutex_unlock(&log->lock);
+    return topic ? MR_OK : MR_REJECT;
+}
+
+static enum mr_status memory_reset(struct mr_log *base, const char *name, const char *changelog,
+                                   struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    enum mr_status status = MR_OK;
+    pthread_mutex_lock(&log->lock);
+    struct mr_memory_job *job = mr_memory_job_find(log, name);
+    if (job->running > 0) {
+        status = mr_error_set(err, MR_REJECT, "job \"%s\" is running on %s: stop it first", name,
+                              base->url);
+    } else {
+        mr_memory_job_forget(job);
+        struct mr_memory_topic *topic = mr_memory_topic_find(log, changelog);
+        for (uint32_t p = 0; topic && p < topic->topic.partitions; p++) {
+            mr_memory_partition_empty(&topic->partitions[p]);
+        }
+    }
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+/* ---- Readers -------------------------------------------------------------------------------- */
+
+static void copy_kept(struct memory_reader *reader) {
+    struct mr_kept *all = reader->topic->partitions[reader->partition].kept, *kept, *after;
+    reader->kept = mr_allocate_array(HASH_COUNT(all) + 1, struct mr_message);
+    reader->memory = mr_allocate_array(HASH_COUNT(all) + 1, void *);
+    HASH_ITER(hh, all, kept, after) {
+        const struct mr_message *m = &kept->message;
+        struct mr_append copy = {.timestamp_ns = m->timestamp_ns,
+                                 .key = m->key,
+                                 .value = m->value,
+                                 .headers = m->headers,
+                                 .header_count = m->header_count};
+        struct mr_message *to = &reader->kept[reader->kept_count];
+        reader->memory[reader->kept_count] = mr_memory_copy(&copy, to);
+        to->append_ns = m->append_ns;
+        to->offset = (int64_t)reader->kept_count++;
+    }
+}
+
+static enum mr_status memory_reader_open(struct mr_log *base, const struct mr_partition *source,
+                                         int64_t from, struct mr_reader **out,
+                                         struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    int64_t first, end;
+    enum mr_status status = memory_bounds(base, source, &first, &end, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    struct mr_memory_topic *topic = lock_topic(log, source->topic, err);
+    bool keyed = topic->topic.kind == MR_KEEP_LAST_OF_KEY;
+    if (!keyed && from >= 0) {
+        status = mr_topic_reaches(source, from, first, end, err);
+    }
+    if (status == MR_OK) {
+        struct memory_reader *reader = mr_allocate(sizeof *reader);
+        reader->log = log;
+        reader->topic = topic;
+        reader->partition = source->partition;
+        reader->next = keyed || from < 0 ? 0 : from;
+        if (keyed) {
+            copy_kept(reader);
+        }
+        *out = &reader->base;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+static void next_kept(const struct memory_reader *reader, struct mr_batch *batch) {
+    size_t left = reader->kept_count - (size_t)reader->next;
+    *batch =
+        (struct mr_batch){.source = mr_partition_at(reader->topic->topic.name, reader->partition),
+                          .messages = reader->kept + reader->next,
+                          .count = left < MR_BATCH_RECORDS ? left : MR_BATCH_RECORDS,
+                          .append_stamped = true};
+}
+
+static enum mr_status memory_read(struct mr_reader *base, struct mr_batch *batch,
+                                  struct mr_error *err) {
+    struct memory_reader *reader = (struct memory_reader *)base;
+    if (reader->kept) {
+        next_kept(reader, batch);
+    } else {
+        pthread_mutex_lock(&reader->log->lock);
+        mr_memory_partition_batch(reader->log, reader->topic, reader->partition, reader->next,
+                                  batch);
+        pthread_mutex_unlock(&reader->log->lock);
+    }
+    reader->next += (int64_t)batch->count;
+    return MR_OK;
+}
+
+static void memory_reader_close(struct mr_reader *base) {
+    struct memory_reader *reader = (struct memory_reader *)base;
+    for (size_t i = 0; i < reader->kept_count; i++) {
+        free(reader->memory[i]);
+    }
+    free(reader->kept);
+    free(reader->memory);
+    free(reader);
+}
+
+/* ---- What a simulator asks ------------------------------------------------------------------ */
+
+static struct mr_memory_log *lock_log(struct mr_log *base) {
+    assert(base->type == &mr_memory_log);
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    pthread_mutex_lock(&log->lock);
+    return log;
+}
+
+void mr_memory_log_fail_commit(struct mr_log *base, enum mr_memory_fault fault) {
+    struct mr_memory_log *log = lock_log(base);
+    log->fault_set = true;
+    log->fault = fault;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void mr_memory_log_crash(struct mr_log *base) {
+    struct mr_memory_log *log = lock_log(base);
+    log->life++;
+    for (size_t i = 0; i < log->job_count; i++) {
+        log->jobs[i]->running = 0;
+        memset(log->jobs[i]->open, 0, sizeof log->jobs[i]->open);
+    }
+    pthread_cond_broadcast(&log->grown);
+    pthread_mutex_unlock(&log->lock);
+}
+
+void mr_memory_log_limit(struct mr_log *base, size_t records) {
+    struct mr_memory_log *log = lock_log(base);
+    log->limit = records;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void mr_memory_log_next(struct mr_log *base, uint32_t partition) {
+    struct mr_memory_log *log = lock_log(base);
+    log->next = partition;
+    pthread_mutex_unlock(&log->lock);
+}
+
+const struct mr_log_type mr_memory_log = {
+    .scheme = "memory",
+    .summary = "in this process's memory, gone at its end",
+    .open = memory_open,
+    .close = memory_close,
+    .describe = memory_describe,
+    .create = memory_create,
+    .list = memory_list,
+    .bounds = memory_bounds,
+    .check = memory_check,
+    .reset = memory_reset,
+    .session_open = mr_memory_session_open,
+    .poll = mr_memory_session_poll,
+    .start = mr_memory_session_start,
+    .append = mr_memory_session_append,
+    .commit = mr_memory_session_commit,
+    .abort = mr_memory_session_abort,
+    .session_close = mr_memory_session_close,
+    .reader_open = memory_reader_open,
+    .read = memory_read,
+    .reader_close = memory_reader_close,
+};
