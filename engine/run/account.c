@@ -1,0 +1,129 @@
+/* Counters, and the note: what is committed beside an offset.
+ *
+ *   "1 R T H  12 counters of tally  revisions  gaps..."     decimal, separated by spaces
+ *
+ * Plain text, because Kafka keeps offset metadata as a string; under 1 KB. The counters travel
+ * with the offset, so the identities hold after a crash too. */
+#include "engine/run/task.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define NOTE_VERSION 1
+
+static void add(struct mr_tally *into, const struct mr_tally *from) {
+    into->read += from->read;
+    into->used += from->used;
+    into->filtered += from->filtered;
+    into->late += from->late;
+    into->duplicate += from->duplicate;
+    into->dead += from->dead;
+}
+
+/* One outcome a record: duplicate, else used if any sample was, else late if any was, else
+ * filtered. Every sample has its own. */
+void mr_account_record(struct mr_task *task, size_t samples) {
+    struct mr_tally *records = &task->counters.records;
+    const struct mr_tally *outcome = &task->outcome;
+    records->read++;
+    records->duplicate += outcome->duplicate > 0;
+    if (outcome->duplicate == 0) {
+        records->used += outcome->used > 0;
+        records->late += outcome->used == 0 && outcome->late > 0;
+        records->filtered += outcome->used == 0 && outcome->late == 0;
+    }
+    task->outcome.read = samples;
+    add(&task->counters.samples, &task->outcome);
+}
+
+void mr_account_dead(struct mr_task *task, size_t samples) {
+    task->counters.records.read++;
+    task->counters.records.dead++;
+    task->counters.samples.read += samples;
+    task->counters.samples.dead += samples;
+}
+
+static size_t gap_fields(const struct mr_plan *plan) {
+    size_t fields = plan->input.field_count;
+    return fields < MR_GAP_FIELDS ? fields : MR_GAP_FIELDS;
+}
+
+static void write_tally(struct mr_buffer *note, const struct mr_tally *tally) {
+    mr_buffer_format(note, " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+                     tally->read, tally->used, tally->filtered, tally->late, tally->duplicate,
+                     tally->dead);
+}
+
+struct mr_slice mr_note_write(struct mr_task *task) {
+    struct mr_buffer *note = &task->note;
+    note->length = 0;
+    mr_buffer_format(note, "%d %" PRId64 " %" PRId64 " %" PRId64, NOTE_VERSION,
+                     task->times.stream_ns, task->times.watermark_ns, task->times.horizon_ns);
+    write_tally(note, &task->counters.records);
+    write_tally(note, &task->counters.samples);
+    mr_buffer_format(note, " %" PRIu64, task->counters.revisions);
+    for (size_t i = 0; i < gap_fields(task->plan); i++) {
+        mr_buffer_format(note, " %" PRIu64, task->counters.gaps[i]);
+    }
+    return mr_buffer_slice(note);
+}
+
+/* Reads the next number; sets *bad for good when there is none. */
+static int64_t next(const char **at, bool *bad) {
+    char *end;
+    int64_t x = (int64_t)(**at == '-' ? (uint64_t)strtoll(*at, &end, 10) : strtoull(*at, &end, 10));
+    *bad = *bad || end == *at;
+    *at = *end == ' ' ? end + 1 : end;
+    return x;
+}
+
+static void read_tally(const char **at, bool *bad, struct mr_tally *tally) {
+    tally->read = (uint64_t)next(at, bad);
+    tally->used = (uint64_t)next(at, bad);
+    tally->filtered = (uint64_t)next(at, bad);
+    tally->late = (uint64_t)next(at, bad);
+    tally->duplicate = (uint64_t)next(at, bad);
+    tally->dead = (uint64_t)next(at, bad);
+}
+
+enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err) {
+    task->note.length = 0;
+    mr_buffer_add(&task->note, note.data, note.length);
+    mr_buffer_add(&task->note, "", 1);
+    const char *at = task->note.data;
+    bool bad = false;
+    int64_t version = next(&at, &bad);
+    if (bad || version != NOTE_VERSION) {
+        return mr_error_set(err, MR_FAIL,
+                            "%s/%u: the committed position was written by another version of "
+                            "millrace (%.40s)", task->source.topic, task->source.partition,
+                            task->note.data);
+    }
+    task->times.stream_ns = next(&at, &bad);
+    task->times.watermark_ns = next(&at, &bad);
+    task->times.horizon_ns = next(&at, &bad);
+    read_tally(&at, &bad, &task->counters.records);
+    read_tally(&at, &bad, &task->counters.samples);
+    task->counters.revisions = (uint64_t)next(&at, &bad);
+    for (size_t i = 0; !bad && *at && i < MR_GAP_FIELDS; i++) {
+        task->counters.gaps[i] = (uint64_t)next(&at, &bad);
+    }
+    if (bad) {
+        return mr_error_set(err, MR_FAIL, "%s/%u: the committed position is damaged (%.200s)",
+                            task->source.topic, task->source.partition, task->note.data);
+    }
+    return MR_OK;
+}
+
+static void print_tally(const struct mr_partition *source, const char *what,
+                        const struct mr_tally *tally) {
+    mr_note("%s/%u%s: read %" PRIu64 " = used %" PRIu64 " + filtered %" PRIu64 " + late %" PRIu64
+            " + duplicate %" PRIu64 " + dead-lettered %" PRIu64,
+            source->topic, source->partition, what, tally->read, tally->used, tally->filtered,
+            tally->late, tally->duplicate, tally->dead);
+}
+
+void mr_counters_print(const struct mr_partition *source, const struct mr_counters *counters) {
+    print_tally(source, "", &counters->records);
+    print_tally(source, " samples", &counters->samples);
+}

@@ -1,0 +1,145 @@
+/* The services that operators call (<millrace/operator.h>): thin doors to the task. */
+#include "engine/run/task.h"
+
+#include <assert.h>
+#include <millrace/json.h>
+
+enum mr_status mr_emit(struct mr_operator *op, struct mr_record *record, struct mr_error *err) {
+    assert(op->next);
+    return op->next->type->process(op->next, record, err);
+}
+
+struct mr_arena *mr_batch_arena(struct mr_operator *op) {
+    return op->task->arena;
+}
+
+void mr_account(struct mr_operator *op, enum mr_outcome outcome, size_t samples) {
+    struct mr_tally *tally = &op->task->outcome;
+    switch (outcome) {
+    case MR_FILTERED:
+        tally->filtered += samples;
+        break;
+    case MR_LATE:
+        tally->late += samples;
+        break;
+    case MR_USED:
+        tally->used += samples;
+        break;
+    case MR_DUPLICATE:
+        tally->duplicate += samples;
+        break;
+    }
+}
+
+void mr_account_gaps(struct mr_operator *op, uint16_t slot, size_t samples) {
+    if (slot < MR_GAP_FIELDS) {
+        op->task->counters.gaps[slot] += samples;
+    }
+}
+
+/* A whole number reads like one: a sensor's id is 7, not 7.0. */
+static struct mr_slice value_text(const struct mr_value *value, char scratch[MR_JSON_NUMBER_MAX]) {
+    switch (value->kind) {
+    case MR_TEXT:
+        return value->text;
+    case MR_INTEGER:
+        return (struct mr_slice){scratch, mr_json_write_integer(scratch, value->integer)};
+    case MR_NUMBER:
+        if (value->number > -1e15 && value->number < 1e15 &&
+            value->number == (double)(int64_t)value->number) {
+            return (struct mr_slice){scratch,
+                                     mr_json_write_integer(scratch, (int64_t)value->number)};
+        }
+        return (struct mr_slice){scratch, mr_json_write_number(scratch, value->number)};
+    case MR_BOOLEAN:
+        return mr_slice_of(value->number != 0 ? "true" : "false");
+    default:
+        return mr_slice_of("");
+    }
+}
+
+/* One column: its text. Several: each with its length before it, so that ("a", "bc") and
+ * ("ab", "c") differ. row.c takes them apart. */
+enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
+                        struct mr_slice *group, struct mr_error *err) {
+    struct mr_task *task = op->task;
+    const struct mr_plan *plan = task->plan;
+    char scratch[MR_JSON_NUMBER_MAX];
+    task->group.length = 0;
+    for (size_t i = 0; i < plan->group_count; i++) {
+        struct mr_slice text = value_text(&record->values[plan->groups[i].slot], scratch);
+        if (task->group.length + text.length > MR_KEY_MAX - 2 * plan->group_count) {
+            return mr_error_set(err, MR_REJECT, "the group value `%s` is longer than %d bytes",
+                                plan->groups[i].name, MR_KEY_MAX);
+        }
+        if (plan->group_count > 1) {
+            mr_put_varint(&task->group, text.length);
+        }
+        mr_buffer_add(&task->group, text.data, text.length);
+    }
+    *group = mr_buffer_slice(&task->group);
+    return MR_OK;
+}
+
+struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group,
+                               struct mr_span span) {
+    struct mr_task *task = op->task;
+    enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, span.end_ns);
+    if (verdict == MR_VERDICT_LATE) {
+        return NULL;
+    }
+    struct mr_cell *cell = mr_store_window(task->store, group, span, true);
+    if (!cell->accumulators) {
+        /* Restoring has unpacked it once already, so these bytes are good. */
+        enum mr_status status = mr_store_unpack(task->store, cell, NULL);
+        assert(status == MR_OK);
+        (void)status;
+    }
+    if (verdict == MR_VERDICT_REVISABLE) {
+        mr_store_close(task->store, cell);
+    }
+    if (cell->closed) {
+        mr_revise(task, cell); /* also a part that is open by the rules, after --close */
+    }
+    mr_store_touch(task->store, cell);
+    task->span_start_ns = span.start_ns;
+    return cell->accumulators;
+}
+
+struct mr_accumulator *mr_keyed_cell(struct mr_operator *op, struct mr_slice key, bool make) {
+    struct mr_cell *cell = mr_store_keyed(op->task->store, key, make);
+    return cell ? cell->accumulators : NULL;
+}
+
+void mr_keyed_touch(struct mr_operator *op, struct mr_slice key) {
+    mr_store_touch(op->task->store, mr_store_keyed(op->task->store, key, true));
+}
+
+struct sweep {
+    struct mr_operator *op;
+    bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell);
+};
+
+static bool visit_cell(void *arg, struct mr_cell *cell) {
+    struct sweep *sweep = arg;
+    return sweep->visit(sweep->op, cell->accumulators);
+}
+
+void mr_keyed_sweep(struct mr_operator *op,
+                    bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell)) {
+    struct sweep sweep = {op, visit};
+    mr_store_sweep_keyed(op->task->store, visit_cell, &sweep);
+    op->task->moved = true;
+}
+
+int64_t mr_stream_time(const struct mr_operator *op) {
+    return op->task->times.stream_ns;
+}
+
+const struct mr_measures *mr_measures(const struct mr_operator *op) {
+    return &op->task->plan->measures;
+}
+
+const struct mr_window *mr_window(const struct mr_operator *op) {
+    return &op->task->plan->window;
+}

@@ -1,0 +1,160 @@
+/* What happens to a window's cells as time passes:
+ *
+ *   made --(parts)--> open --(end + grace <= T)--> closed --(end + grace + retain <= R)--> dropped
+ *                      |                            |   ^
+ *                      +-- previews, closed: false  +---+ revised: rev + 1, once per commit
+ *
+ * A pending revision is emitted when its cell is dropped, even between two commits: the row would
+ * never appear otherwise. */
+#include "engine/run/task.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* The row says closed, and how many closed rows came before it. */
+static enum mr_status emit_closed(struct mr_task *task, struct mr_cell *cell,
+                                  struct mr_error *err) {
+    enum mr_status status = mr_row_emit(task, cell, true, err);
+    cell->rev++;
+    cell->pending = false;
+    cell->fresh = false;
+    mr_store_close(task->store, cell);
+    task->moved = true;
+    return status;
+}
+
+static enum mr_status close_end(struct mr_task *task, struct mr_end *end, struct mr_error *err) {
+    struct mr_cell **open = mr_allocate_array(end->open, struct mr_cell *);
+    size_t count = 0;
+    for (uint32_t i = 0; i < end->count; i++) {
+        if (!end->cells[i]->closed) {
+            open[count++] = end->cells[i];
+        }
+    }
+    mr_cells_sort(open, count);
+    enum mr_status status = MR_OK;
+    for (size_t i = 0; i < count && status == MR_OK; i++) {
+        status = emit_closed(task, open[i], err);
+    }
+    free(open);
+    return status;
+}
+
+static enum mr_status close_until(struct mr_task *task, int64_t bound_ns, struct mr_error *err) {
+    int64_t grace_ns = task->plan->lateness.grace_ns;
+    if (mr_time_add(mr_store_next_close(task->store), grace_ns) > bound_ns) {
+        return MR_OK;
+    }
+    enum mr_status status = MR_OK;
+    for (size_t i = 0; i < mr_store_end_count(task->store) && status == MR_OK; i++) {
+        struct mr_end *end = mr_store_end(task->store, i);
+        if (mr_time_add(end->end_ns, grace_ns) > bound_ns) {
+            break;
+        }
+        if (end->open > 0) {
+            status = close_end(task, end, err);
+        }
+    }
+    return status;
+}
+
+enum mr_status mr_close_due(struct mr_task *task, struct mr_error *err) {
+    return close_until(task, task->times.watermark_ns, err);
+}
+
+/* For `--close`. T does not move: a part that comes later is a revision all the same. */
+enum mr_status mr_close_all(struct mr_task *task, struct mr_error *err) {
+    return close_until(task, INT64_MAX, err);
+}
+
+/* ---- Revisions ------------------------------------------------------------------------------ */
+
+void mr_revise(struct mr_task *task, struct mr_cell *cell) {
+    task->counters.revisions++;
+    if (cell->pending) {
+        return;
+    }
+    if (task->pending_count == task->pending_capacity) {
+        task->pending_capacity = task->pending_capacity ? 2 * task->pending_capacity : 16;
+        task->pending =
+            mr_reallocate(task->pending, task->pending_capacity * sizeof(*task->pending));
+    }
+    task->pending[task->pending_count++] = cell;
+    cell->pending = true;
+}
+
+enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    mr_cells_sort(task->pending, task->pending_count);
+    for (size_t i = 0; i < task->pending_count && status == MR_OK; i++) {
+        status = emit_closed(task, task->pending[i], err);
+    }
+    task->pending_count = 0;
+    return status;
+}
+
+/* ---- Retention ------------------------------------------------------------------------------ */
+
+/* The revisions of one end, in order; they leave the list. */
+static enum mr_status emit_revisions_of(struct mr_task *task, int64_t end_ns,
+                                        struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    size_t kept = 0;
+    mr_cells_sort(task->pending, task->pending_count);
+    for (size_t i = 0; i < task->pending_count; i++) {
+        struct mr_cell *cell = task->pending[i];
+        if (cell->span.end_ns != end_ns) {
+            task->pending[kept++] = cell;
+        } else if (status == MR_OK) {
+            status = emit_closed(task, cell, err);
+        }
+    }
+    task->pending_count = kept;
+    return status;
+}
+
+enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    while (status == MR_OK &&
+           mr_times_drops(&task->times, task->plan, mr_store_next_drop(task->store))) {
+        struct mr_end *end = mr_store_end(task->store, 0);
+        assert(end->open == 0); /* T >= R: what drops has closed */
+        status = emit_revisions_of(task, end->end_ns, err);
+        for (uint32_t left = end->count; left > 0; left--) {
+            mr_store_drop(task->store, end->cells[left - 1]);
+        }
+        task->moved = true;
+    }
+    return status;
+}
+
+/* ---- Previews ------------------------------------------------------------------------------- */
+
+/* Open windows that have changed since their last preview. */
+enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    for (size_t i = 0; i < mr_store_end_count(task->store); i++) {
+        struct mr_end *end = mr_store_end(task->store, i);
+        for (uint32_t j = 0; end->open > 0 && j < end->count && status == MR_OK; j++) {
+            struct mr_cell *cell = end->cells[j];
+            if (!cell->closed && cell->fresh) {
+                status = mr_row_emit(task, cell, false, err);
+                cell->fresh = false;
+                task->moved = true;
+            }
+        }
+    }
+    return status;
+}
+
+enum mr_status mr_preview_due(struct mr_task *task, struct mr_error *err) {
+    if (task->plan->preview_ns == 0) {
+        return MR_OK;
+    }
+    int64_t now_ns = task->clock->steady_ns(task->clock);
+    if (now_ns < task->preview_due_ns) {
+        return MR_OK;
+    }
+    task->preview_due_ns = now_ns + task->plan->preview_ns;
+    return mr_preview_all(task, err);
+}

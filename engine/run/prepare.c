@@ -1,0 +1,34 @@
+/* Before the first record: the topics a job needs are there, as it needs them. Topics that exist
+ * are checked, never changed. */
+#include "engine/run/task.h"
+
+static enum mr_status make(struct mr_log *log, const struct mr_plan *plan, const char *name,
+                           struct mr_topic *topic, struct mr_error *err) {
+    snprintf(topic->name, sizeof(topic->name), "%s", name);
+    snprintf(topic->job, sizeof(topic->job), "%s", plan->job);
+    return mr_log_create(log, topic, err);
+}
+
+enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log,
+                              struct mr_error *err) {
+    struct mr_topic input;
+    struct mr_topic topic = {.retention_ns = -1, .retention_bytes = -1};
+    enum mr_status status = mr_log_describe(log, plan->topic, &input, err);
+    if (status == MR_OK) {
+        status = mr_plan_admits(plan, input.partitions, err);
+    }
+    topic.partitions = input.partitions;
+    for (size_t i = 0; i < plan->output_count && status == MR_OK; i++) {
+        topic.retention_ns = plan->outputs[i].retention_ns;
+        status = make(log, plan, plan->outputs[i].topic, &topic, err);
+    }
+    topic.retention_ns = -1;
+    if (status == MR_OK) {
+        status = make(log, plan, plan->dead_letter_topic, &topic, err);
+    }
+    if (status == MR_OK) {
+        topic.kind = MR_KEEP_LAST_OF_KEY;
+        status = make(log, plan, plan->changelog_topic, &topic, err);
+    }
+    return status;
+}

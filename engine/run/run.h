@@ -1,0 +1,83 @@
+/* run: carries out plans on a log. The only room that knows job, log and state.
+ *
+ *   worker.c     THE LOOP (one thread, one session)        read this first
+ *   task.c       one partition: a message, its records, what becomes of each
+ *   chain.c      the services that operators call
+ *   time.c       stream time R, watermark T, horizon H: judge, move, tick
+ *   close.c      spans close, revise, drop; previews
+ *   row.c        a cell -> one JSON row in the output topics
+ *   commit.c     changelog, outputs, offsets: one transaction
+ *   restore.c    a committed position and a changelog -> a task as it was
+ *   account.c    counters, and the note that carries them and the times
+ *   deadletter.c rejected messages with reason and origin
+ *   prepare.c    topics: created, checked
+ *   engine.c     workers as threads, signals, the end */
+#ifndef ENGINE_RUN_H
+#define ENGINE_RUN_H
+
+#include "engine/job/job.h"
+#include "engine/log/log.h"
+#include "engine/state/state.h"
+#include <stdatomic.h>
+
+/* ---- Accounting: two identities, exact per partition -----------------------------------------
+ * read = used + filtered + late + duplicate + dead, of records and of samples. */
+struct mr_tally {
+    uint64_t read, used, filtered, late, duplicate, dead;
+};
+#define MR_GAP_FIELDS 32 /* fields whose gaps are counted; a job with more counts the first ones */
+struct mr_counters {
+    struct mr_tally records, samples;
+    uint64_t revisions;            /* parts that fell into closed windows */
+    uint64_t gaps[MR_GAP_FIELDS];  /* NaN or infinite samples, by slot    */
+};
+
+/* ---- A worker, step by step: for tests, simulation and `millrace test` ----------------------- */
+struct mr_worker;
+struct mr_worker_options {
+    uint32_t worker, workers;
+    bool until_end; /* stop at the end that the log has at the start          */
+    bool close;     /* then close the open windows, too                       */
+    _Atomic int64_t *memory; /* bytes of state of all workers of the job      */
+};
+/* What a test may see and stop. NULL: nothing. */
+struct mr_worker_watch {
+    void *arg;
+    /* Called before each named step of a commit; false: the "process" dies here. */
+    bool (*reach)(void *arg, const char *step);
+};
+
+/* Creates the job's topics, or checks them; refuses what this version cannot run. */
+enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log, struct mr_error *err);
+
+enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
+                                const struct mr_clock *clock,
+                                const struct mr_worker_options *options, struct mr_worker **worker,
+                                struct mr_error *err);
+void mr_worker_watch(struct mr_worker *worker, const struct mr_worker_watch *watch);
+/* One turn of the loop. MR_FAIL: the worker cannot go on; nothing uncommitted remains. */
+enum mr_status mr_worker_step(struct mr_worker *worker, int64_t timeout_ns, struct mr_error *err);
+enum mr_status mr_worker_commit(struct mr_worker *worker, struct mr_error *err);
+bool mr_worker_done(const struct mr_worker *worker); /* until_end: all is read       */
+/* The last rows as options ask (previews, closed), and the last commit. */
+enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err);
+void mr_worker_destroy(struct mr_worker *worker); /* commits nothing; accepts NULL  */
+/* Visits the tasks: committed or not, as they stand. */
+void mr_worker_visit(const struct mr_worker *worker,
+                     void (*visit)(void *arg, const struct mr_partition *source,
+                                   const struct mr_counters *counters),
+                     void *arg);
+
+/* ---- Whole jobs ------------------------------------------------------------------------------ */
+struct mr_run_options {
+    uint32_t workers;
+    bool until_end, close;
+    bool reset;              /* forget the job's state and positions first                */
+    const atomic_bool *stop; /* set by a signal or a deadline: commit, then return MR_OK  */
+};
+/* Runs a job until it is done or told to stop; prints the accounting on standard error. Thread:
+ * any; several jobs run in as many threads. */
+enum mr_status mr_run(const struct mr_plan *plan, struct mr_log *log,
+                      const struct mr_run_options *options, struct mr_error *err);
+
+#endif

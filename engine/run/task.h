@@ -1,0 +1,106 @@
+/* Private to the room: the task, and which file does what to it. A task is touched by the thread
+ * of its worker only. */
+#ifndef ENGINE_RUN_TASK_H
+#define ENGINE_RUN_TASK_H
+
+#include "engine/run/run.h"
+
+/* notes: R moves by records only, T >= R also by ticks, H is the largest R - grace - retain. */
+struct mr_times {
+    int64_t stream_ns;    /* R; MR_NEVER before the first record */
+    int64_t watermark_ns; /* T                                   */
+    int64_t horizon_ns;   /* H                                   */
+};
+
+enum mr_verdict { MR_VERDICT_LATE, MR_VERDICT_OPEN, MR_VERDICT_REVISABLE };
+
+struct mr_silence {
+    bool begun;
+    int64_t steady_ns;    /* when the first quiet poll was   */
+    int64_t watermark_ns; /* T then                          */
+};
+
+struct mr_task {
+    const struct mr_plan *plan;
+    struct mr_worker *worker;
+    struct mr_session *session;
+    const struct mr_clock *clock;
+    struct mr_partition source;
+    uint32_t partitions;      /* of the input and of the outputs                         */
+    struct mr_task *next;
+
+    int64_t offset;           /* to be read next                                         */
+    int64_t until;            /* done when offset reaches it; INT64_MAX: never           */
+    struct mr_times times;
+    struct mr_silence silence;
+    struct mr_counters counters;
+    bool moved;               /* something must be committed                             */
+
+    struct mr_store *store;
+    struct mr_cell **pending; /* closed cells with a revision to emit                    */
+    size_t pending_count, pending_capacity;
+    int64_t preview_due_ns;   /* steady clock                                            */
+
+    void *codec;
+    struct mr_operator *chain;
+    struct mr_arena *arena;   /* of one message                                          */
+
+    /* the current message and record */
+    const struct mr_message *message;
+    bool message_dead;        /* it is in the dead letters already                       */
+    int64_t span_start_ns;    /* of the last cell: where the next records likely go      */
+    bool layout_logged;       /* the changelog says which layout its records have        */
+    struct mr_tally outcome;  /* of the record's samples                                 */
+
+    struct mr_buffer group, row, note, row_key;
+    struct mr_accumulator bytes; /* where results build MR_BYTES                         */
+};
+
+/* task.c */
+struct mr_task *mr_task_create(const struct mr_plan *plan, struct mr_worker *worker,
+                               const struct mr_partition *source, uint32_t partitions,
+                               struct mr_error *err);
+void mr_task_destroy(struct mr_task *task);
+enum mr_status mr_task_step(struct mr_task *task, const struct mr_batch *batch,
+                            struct mr_error *err);
+
+/* time.c */
+enum mr_verdict mr_times_judge(const struct mr_times *times, const struct mr_plan *plan,
+                               int64_t end_ns);
+enum mr_status mr_times_record(struct mr_task *task, int64_t last_ns, struct mr_error *err);
+enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err);
+bool mr_times_drops(const struct mr_times *times, const struct mr_plan *plan, int64_t end_ns);
+
+/* close.c */
+enum mr_status mr_close_due(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_close_all(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_preview_due(struct mr_task *task, struct mr_error *err);
+void mr_revise(struct mr_task *task, struct mr_cell *cell);
+enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err);
+
+/* row.c */
+enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
+                           struct mr_error *err);
+
+/* commit.c, in terms of all tasks of a worker */
+enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks,
+                               const struct mr_worker_watch *watch, struct mr_error *err);
+
+/* restore.c */
+enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
+                               const struct mr_event *assigned, struct mr_error *err);
+#define MR_LAYOUT_KEY "l" /* the changelog record that holds the plan's layout as text */
+
+/* account.c */
+void mr_account_record(struct mr_task *task, size_t samples);
+void mr_account_dead(struct mr_task *task, size_t samples);
+struct mr_slice mr_note_write(struct mr_task *task);
+enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err);
+void mr_counters_print(const struct mr_partition *source, const struct mr_counters *counters);
+
+/* deadletter.c: the message once, whatever its records did */
+enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr_error *err);
+
+#endif

@@ -1,0 +1,262 @@
+/* Cells as bytes: what the changelog keeps, and what a closed cell is in memory.
+ *
+ *   key     'w' | start_ns u64 big endian, sign bit flipped | group        a window cell
+ *           'k' | key                                                     a keyed cell
+ *   value   u64 layout hash | u8 flags (1: closed) | varint rev | varint end - start |
+ *           packed: per measure, varint length and its canonical bytes     a window cell
+ *           u64 layout hash | body                                        a keyed cell
+ *
+ * Little endian. The layout hash stands first in every value, so a job whose window, groups or
+ * statistics have changed is found out by the first record that it reads. */
+#include "engine/state/store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* ---- Dirty cells and tombstones ----------------------------------------------------------- */
+
+static void mark(struct mr_store *store, struct mr_cell *cell) {
+    if (cell->dirty_at != 0) {
+        return;
+    }
+    if (store->dirty_count == store->dirty_capacity) {
+        store->dirty_capacity = store->dirty_capacity ? 2 * store->dirty_capacity : 64;
+        store->dirty = mr_reallocate(store->dirty, store->dirty_capacity * sizeof(*store->dirty));
+    }
+    store->dirty[store->dirty_count++] = cell;
+    cell->dirty_at = store->dirty_count;
+}
+
+void mr_store_touch(struct mr_store *store, struct mr_cell *cell) {
+    mark(store, cell);
+    cell->fresh = true;
+}
+
+void mr_store_close(struct mr_store *store, struct mr_cell *cell) {
+    assert(!cell->keyed);
+    if (!cell->closed) {
+        cell->closed = true;
+        mr_ends_find(&store->ends, cell->span.end_ns)->open--;
+    }
+    mark(store, cell);
+}
+
+void mr_cell_clean(struct mr_store *store, struct mr_cell *cell) {
+    if (cell->dirty_at == 0) {
+        return;
+    }
+    struct mr_cell *moved = store->dirty[--store->dirty_count];
+    store->dirty[cell->dirty_at - 1] = moved;
+    moved->dirty_at = cell->dirty_at;
+    cell->dirty_at = 0;
+}
+
+static void put_key(struct mr_buffer *out, const struct mr_cell *cell) {
+    struct mr_slice group = mr_cell_group(cell);
+    char prefix[9] = {cell->keyed ? 'k' : 'w'};
+    uint64_t start = (uint64_t)cell->span.start_ns ^ (UINT64_C(1) << 63);
+    for (int i = 0; i < 8; i++) {
+        prefix[1 + i] = (char)(start >> (56 - 8 * i));
+    }
+    mr_buffer_add(out, prefix, cell->keyed ? 1 : sizeof(prefix));
+    mr_buffer_add(out, group.data, group.length);
+}
+
+void mr_cell_tombstone(struct mr_store *store, const struct mr_cell *cell) {
+    uint32_t length = cell->group_length + (cell->keyed ? 1 : 9);
+    mr_put_u32(&store->tombstones, length);
+    put_key(&store->tombstones, cell);
+}
+
+/* ---- Packing ------------------------------------------------------------------------------ */
+
+static void pack_measures(struct mr_store *store, const struct mr_cell *cell,
+                          struct mr_buffer *out) {
+    if (!cell->accumulators) {
+        mr_buffer_add(out, cell->packed.data, cell->packed.length);
+        return;
+    }
+    for (size_t i = 0; i < store->measures->count; i++) {
+        const struct mr_measure *measure = &store->measures->items[i];
+        store->packing.length = 0;
+        measure->aggregate->pack(&cell->accumulators[i], measure->settings, &store->packing);
+        mr_put_varint(out, store->packing.length);
+        mr_buffer_add(out, store->packing.body, store->packing.length);
+    }
+}
+
+static void put_value(struct mr_store *store, const struct mr_cell *cell, struct mr_buffer *out,
+                      size_t *measures_at) {
+    mr_put_u64(out, store->layout_hash);
+    if (cell->keyed) {
+        mr_buffer_add(out, cell->accumulators[0].body, cell->accumulators[0].length);
+        return;
+    }
+    uint8_t flags = cell->closed;
+    mr_buffer_add(out, &flags, 1);
+    mr_put_varint(out, cell->rev);
+    mr_put_varint(out, (uint64_t)cell->span.end_ns - (uint64_t)cell->span.start_ns);
+    *measures_at = out->length;
+    pack_measures(store, cell, out);
+}
+
+/* A closed cell keeps its packed bytes and gives its block back. */
+static void settle(struct mr_store *store, struct mr_cell *cell, struct mr_slice packed) {
+    if (cell->closed && cell->accumulators) {
+        mr_cell_take_block(store, cell);
+        cell->packed = mr_copy_slice(packed);
+        store->bytes += packed.length;
+    } else {
+        mr_cell_charge(store, cell);
+    }
+}
+
+static enum mr_status take_tombstones(struct mr_store *store, mr_store_take *take, void *arg,
+                                      struct mr_error *err) {
+    struct mr_bytes_reader reader = {(const uint8_t *)store->tombstones.data, NULL, false};
+    reader.end = reader.at + store->tombstones.length;
+    while (reader.at < reader.end) {
+        uint32_t length = mr_get_u32(&reader);
+        enum mr_status status =
+            take(arg, mr_get_bytes(&reader, length), (struct mr_slice){0}, err);
+        if (status != MR_OK) {
+            return status;
+        }
+    }
+    store->tombstones.length = 0;
+    return MR_OK;
+}
+
+enum mr_status mr_store_take_dirty(struct mr_store *store, mr_store_take *take, void *arg,
+                                   struct mr_error *err) {
+    /* Tombstones first: a cell that was dropped and made again must stay. */
+    enum mr_status status = take_tombstones(store, take, arg, err);
+    for (uint32_t i = 0; i < store->dirty_count && status == MR_OK; i++) {
+        struct mr_cell *cell = store->dirty[i];
+        struct mr_buffer *out = &store->scratch;
+        out->length = 0;
+        put_key(out, cell);
+        size_t key_length = out->length, measures_at = 0;
+        put_value(store, cell, out, &measures_at);
+        status = take(arg, (struct mr_slice){out->data, key_length},
+                      (struct mr_slice){out->data + key_length, out->length - key_length}, err);
+        settle(store, cell,
+               (struct mr_slice){out->data + measures_at, out->length - measures_at});
+        cell->logged = true;
+        cell->dirty_at = 0;
+    }
+    store->dirty_count = 0;
+    return status;
+}
+
+/* ---- Unpacking ---------------------------------------------------------------------------- */
+
+static enum mr_status unpack_measures(struct mr_store *store, struct mr_cell *cell,
+                                      struct mr_slice packed, struct mr_error *err) {
+    struct mr_bytes_reader reader = {(const uint8_t *)packed.data,
+                                     (const uint8_t *)packed.data + packed.length, false};
+    for (size_t i = 0; i < store->measures->count; i++) {
+        const struct mr_measure *measure = &store->measures->items[i];
+        struct mr_slice bytes = mr_get_bytes(&reader, mr_get_varint(&reader));
+        if (reader.bad || measure->aggregate->unpack(&cell->accumulators[i], measure->settings,
+                                                     bytes) != MR_OK) {
+            return mr_error_set(err, MR_FAIL,
+                                "the stored state of a window is damaged (%s does not unpack)",
+                                measure->aggregate->name);
+        }
+    }
+    if (reader.at != reader.end) {
+        return mr_error_set(err, MR_FAIL,
+                            "the stored state of a window is damaged (bytes are left over)");
+    }
+    return MR_OK;
+}
+
+enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, struct mr_error *err) {
+    if (cell->accumulators) {
+        return MR_OK;
+    }
+    mr_cell_give_block(store, cell);
+    enum mr_status status = unpack_measures(store, cell, cell->packed, err);
+    if (status == MR_OK) {
+        store->bytes -= cell->packed.length;
+        free((void *)(uintptr_t)cell->packed.data);
+        cell->packed = (struct mr_slice){0};
+    }
+    return status;
+}
+
+static enum mr_status damaged(struct mr_error *err) {
+    return mr_error_set(err, MR_FAIL, "a record of the changelog is damaged");
+}
+
+static enum mr_status restore_keyed(struct mr_store *store, struct mr_slice key,
+                                    struct mr_bytes_reader *reader, struct mr_cell **out) {
+    struct mr_cell *cell = mr_store_keyed(store, key, true);
+    struct mr_accumulator *body = &cell->accumulators[0];
+    size_t length = (size_t)(reader->end - reader->at);
+    mr_accumulator_reserve(body, (uint32_t)length);
+    if (length > 0) {
+        memcpy(body->body, reader->at, length);
+    }
+    body->length = (uint32_t)length;
+    cell->logged = true;
+    mr_cell_charge(store, cell);
+    *out = cell;
+    return MR_OK;
+}
+
+static enum mr_status restore_window(struct mr_store *store, struct mr_slice key,
+                                     struct mr_bytes_reader *reader, struct mr_cell **out,
+                                     struct mr_error *err) {
+    uint64_t start = 0;
+    for (int i = 0; i < 8; i++) {
+        start = start << 8 | (uint8_t)key.data[1 + i];
+    }
+    struct mr_span span = {.start_ns = (int64_t)(start ^ (UINT64_C(1) << 63))};
+    struct mr_slice flags = mr_get_bytes(reader, 1);
+    uint64_t rev = mr_get_varint(reader), length = mr_get_varint(reader);
+    if (reader->bad || rev > UINT32_MAX || length == 0 || length > INT64_MAX ||
+        __builtin_add_overflow(span.start_ns, (int64_t)length, &span.end_ns)) {
+        return damaged(err);
+    }
+    struct mr_slice group = {key.data + 9, key.length - 9};
+    struct mr_slice packed = {(const char *)reader->at, (size_t)(reader->end - reader->at)};
+    struct mr_cell *cell = mr_store_window(store, group, span, true);
+    cell->rev = (uint32_t)rev;
+    cell->logged = true;
+    enum mr_status status = unpack_measures(store, cell, packed, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    if (flags.data[0] & 1) {
+        cell->closed = true;
+        mr_ends_find(&store->ends, span.end_ns)->open--;
+    }
+    settle(store, cell, packed);
+    *out = cell;
+    return MR_OK;
+}
+
+enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, struct mr_slice value,
+                                struct mr_cell **out, struct mr_error *err) {
+    struct mr_cell *cell = NULL;
+    struct mr_bytes_reader reader = {(const uint8_t *)value.data,
+                                     (const uint8_t *)value.data + value.length, false};
+    uint64_t layout = mr_get_u64(&reader);
+    bool window = key.length >= 9 && key.length - 9 <= MR_KEY_MAX && key.data[0] == 'w';
+    bool keyed = key.length >= 1 && key.length - 1 <= UINT16_MAX && key.data[0] == 'k';
+    if (reader.bad || (!window && !keyed) || value.length > UINT32_MAX) {
+        return damaged(err);
+    }
+    if (layout != store->layout_hash) {
+        return mr_error_set(err, MR_REJECT, "the changelog has another layout");
+    }
+    struct mr_slice rest = {key.data + 1, key.length - 1};
+    enum mr_status status = keyed ? restore_keyed(store, rest, &reader, &cell)
+                                  : restore_window(store, key, &reader, &cell, err);
+    if (status == MR_OK && out) {
+        *out = cell;
+    }
+    return status;
+}

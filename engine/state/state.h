@@ -1,0 +1,100 @@
+/* state: cells, the only memory of a job.
+ *
+ *   a window cell   (group, span)  one accumulator per measure of the plan, while open or lately
+ *                                  revised; packed bytes while closed
+ *   a keyed cell    (key)          one accumulator without a span (what duplicates remember)
+ *
+ * Cells lie in slabs behind a flat hash table: no node, no malloc and no pointer chase per record.
+ * All window cells of one end stand in one list, because they close and drop together.
+ *
+ * Invariants
+ * - `dirty` cells are exactly those whose packed bytes differ from what was last taken by
+ *   mr_store_take_dirty; dropped cells that a changelog has seen are named by tombstones.
+ * - A cell's pointer is valid until the cell is dropped.
+ * Thread: one store, one worker. */
+#ifndef ENGINE_STATE_H
+#define ENGINE_STATE_H
+
+#include "engine/base/base.h"
+#include <millrace/operator.h>
+
+struct mr_cell {
+    struct mr_span span;                 /* keyed: {0, 0}                                    */
+    struct mr_accumulator *accumulators; /* NULL while packed                                */
+    struct mr_slice packed;              /* owned; length 0 while not packed                 */
+    uint64_t hash;
+    uint32_t rev;          /* how many closed rows were emitted                              */
+    uint32_t dirty_at;     /* place in the dirty list + 1; 0: clean                          */
+    uint32_t end_at;       /* place in the list of its end                                   */
+    uint32_t charged;      /* bytes of bodies that mr_store_bytes counts                     */
+    uint16_t group_length;
+    bool keyed, closed;
+    bool pending;          /* closed, and changed since its last row: a revision             */
+    bool fresh;            /* open, and changed since its last preview                       */
+    bool logged;           /* the changelog may have it: dropping needs a tombstone          */
+    char small[23];        /* the group, when it fits                                        */
+    char *large;           /* else here                                                      */
+};
+
+static inline struct mr_slice mr_cell_group(const struct mr_cell *cell) {
+    return (struct mr_slice){cell->large ? cell->large : cell->small, cell->group_length};
+}
+
+/* The window cells of one end. */
+struct mr_end {
+    int64_t end_ns;
+    struct mr_cell **cells;
+    uint32_t count, capacity;
+    uint32_t open; /* how many of them are not closed */
+};
+
+struct mr_store;
+
+struct mr_store *mr_store_create(const struct mr_measures *measures, uint64_t layout_hash);
+void mr_store_destroy(struct mr_store *store); /* accepts NULL */
+
+/* Finds, or with `make` creates, a cell; NULL when there is none. A made cell is clean and open;
+ * the caller marks what it changes. group.length <= MR_KEY_MAX. */
+struct mr_cell *mr_store_window(struct mr_store *store, struct mr_slice group, struct mr_span span,
+                                bool make);
+struct mr_cell *mr_store_keyed(struct mr_store *store, struct mr_slice key, bool make);
+
+/* Gives a packed cell its accumulators back. MR_FAIL on bytes that no store has packed. */
+enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, struct mr_error *err);
+
+void mr_store_touch(struct mr_store *store, struct mr_cell *cell); /* dirty and fresh */
+void mr_store_close(struct mr_store *store, struct mr_cell *cell); /* closed and dirty */
+void mr_store_drop(struct mr_store *store, struct mr_cell *cell);
+
+/* The ends that have cells, ascending. Valid until a cell is made or dropped. */
+size_t mr_store_end_count(const struct mr_store *store);
+struct mr_end *mr_store_end(struct mr_store *store, size_t i);
+/* The least end with an open cell, and the least of all; INT64_MAX when there is none. */
+int64_t mr_store_next_close(const struct mr_store *store);
+int64_t mr_store_next_drop(const struct mr_store *store);
+void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
+
+/* Visits keyed cells; visit returns false to drop one. */
+void mr_store_sweep_keyed(struct mr_store *store,
+                          bool (*visit)(void *arg, struct mr_cell *cell), void *arg);
+
+/* Hands every change since the last call to `take` as a record of a changelog: value.data == NULL
+ * is a tombstone. Closed cells are left packed. Stops at the first status but MR_OK. */
+typedef enum mr_status mr_store_take(void *arg, struct mr_slice key, struct mr_slice value,
+                                     struct mr_error *err);
+enum mr_status mr_store_take_dirty(struct mr_store *store, mr_store_take *take, void *arg,
+                                   struct mr_error *err);
+
+/* Puts a changelog record back; *cell (may be NULL) is the cell it made. MR_REJECT: it has another
+ * layout. MR_FAIL: not a record that a store has written. */
+enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, struct mr_slice value,
+                                struct mr_cell **cell, struct mr_error *err);
+
+size_t mr_store_bytes(const struct mr_store *store); /* of memory, near enough to limit it */
+size_t mr_store_cells(const struct mr_store *store);
+
+/* Hints that this group's cell in this span is about to be asked for. */
+void mr_store_prefetch(const struct mr_store *store, struct mr_slice group, int64_t start_ns,
+                       int stage);
+
+#endif

@@ -1,0 +1,318 @@
+/* The store: cells in slabs, found through a flat table.
+ *
+ *   slots   [ tag | number ] ...     open addressing, linear probing, at most 3/4 full; the tag is
+ *                                    32 bits of the hash, so a miss rarely touches a cell
+ *   slabs   256 cells each           a cell never moves, so its pointer is its name; freed cells
+ *                                    form a list
+ *   blocks  accumulators and heads   one block per unpacked cell, recycled, all of one size
+ *
+ * Deleting shifts the followers back, so there are no tombstones to sweep. */
+#include "engine/state/store.h"
+
+#include <assert.h>
+#include <millrace/hash.h>
+#include <stdlib.h>
+
+#define SLOTS_MIN 64
+
+static uint64_t hash_of(struct mr_slice group, int64_t start_ns, bool keyed) {
+    uint64_t mixed = ((uint64_t)start_ns + keyed) * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t h = mr_hash64(group.data, group.length) ^ mixed;
+    return h ^ (h >> 29);
+}
+
+struct mr_store *mr_store_create(const struct mr_measures *measures, uint64_t layout_hash) {
+    struct mr_store *store = mr_allocate(sizeof(*store));
+    store->measures = measures;
+    store->layout_hash = layout_hash;
+    store->slot_count = SLOTS_MIN;
+    store->slots = mr_allocate_array(SLOTS_MIN, struct mr_slot);
+    size_t heads = 0;
+    for (size_t i = 0; i < measures->count; i++) {
+        heads += measures->items[i].aggregate->head_size;
+    }
+    store->block_size = measures->count * sizeof(struct mr_accumulator) + heads;
+    if (store->block_size < sizeof(struct mr_accumulator)) {
+        store->block_size = sizeof(struct mr_accumulator);
+    }
+    return store;
+}
+
+static struct mr_cell *cell_at(const struct mr_store *store, uint32_t number) {
+    return &store->slabs[number / MR_SLAB_CELLS][number % MR_SLAB_CELLS];
+}
+
+void mr_store_destroy(struct mr_store *store) {
+    if (!store) {
+        return;
+    }
+    for (uint32_t number = 0; number < store->used; number++) {
+        mr_cell_finish(store, cell_at(store, number));
+    }
+    for (size_t i = 0; i < store->slab_count; i++) {
+        free(store->slabs[i]);
+    }
+    while (store->spare_blocks) {
+        void *next = *(void **)store->spare_blocks;
+        free(store->spare_blocks);
+        store->spare_blocks = next;
+    }
+    mr_ends_finish(&store->ends);
+    free(store->slabs);
+    free(store->slots);
+    free(store->dirty);
+    mr_buffer_finish(&store->tombstones);
+    mr_buffer_finish(&store->scratch);
+    free(store->packing.body);
+    free(store);
+}
+
+/* ---- Blocks ------------------------------------------------------------------------------- */
+
+void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell) {
+    char *block = store->spare_blocks;
+    if (block) {
+        store->spare_blocks = *(void **)(void *)block;
+        memset(block, 0, store->block_size);
+    } else {
+        block = mr_allocate(store->block_size);
+    }
+    cell->accumulators = (struct mr_accumulator *)(void *)block;
+    size_t count = cell->keyed ? 1 : store->measures->count;
+    char *head = block + count * sizeof(struct mr_accumulator);
+    for (size_t i = 0; i < count && !cell->keyed; i++) {
+        cell->accumulators[i].head = head;
+        head += store->measures->items[i].aggregate->head_size;
+    }
+    store->bytes += store->block_size;
+}
+
+void mr_cell_take_block(struct mr_store *store, struct mr_cell *cell) {
+    if (!cell->accumulators) {
+        return;
+    }
+    size_t count = cell->keyed ? 1 : store->measures->count;
+    for (size_t i = 0; i < count; i++) {
+        free(cell->accumulators[i].body);
+    }
+    *(void **)(void *)cell->accumulators = store->spare_blocks;
+    store->spare_blocks = cell->accumulators;
+    cell->accumulators = NULL;
+    store->bytes -= store->block_size + cell->charged;
+    cell->charged = 0;
+}
+
+/* Counts what the bodies have grown to. */
+void mr_cell_charge(struct mr_store *store, struct mr_cell *cell) {
+    if (!cell->accumulators) {
+        return;
+    }
+    size_t count = cell->keyed ? 1 : store->measures->count;
+    uint32_t bodies = 0;
+    for (size_t i = 0; i < count; i++) {
+        bodies += cell->accumulators[i].capacity;
+    }
+    store->bytes += bodies;
+    store->bytes -= cell->charged;
+    cell->charged = bodies;
+}
+
+void mr_cell_finish(struct mr_store *store, struct mr_cell *cell) {
+    mr_cell_take_block(store, cell);
+    store->bytes -= cell->packed.length;
+    free((void *)(uintptr_t)cell->packed.data);
+    free(cell->large);
+    cell->packed = (struct mr_slice){0};
+    cell->large = NULL;
+}
+
+/* ---- The table ---------------------------------------------------------------------------- */
+
+static struct mr_slot *find(const struct mr_store *store, uint64_t hash, struct mr_slice group,
+                            int64_t start_ns, bool keyed) {
+    size_t mask = store->slot_count - 1;
+    uint32_t tag = (uint32_t)(hash >> 32) | 1;
+    for (size_t i = hash & mask;; i = (i + 1) & mask) {
+        struct mr_slot *slot = &store->slots[i];
+        if (slot->tag == 0) {
+            return slot;
+        }
+        if (slot->tag == tag) {
+            struct mr_cell *cell = cell_at(store, slot->number);
+            if (cell->hash == hash && cell->span.start_ns == start_ns && cell->keyed == keyed &&
+                mr_slice_equal(mr_cell_group(cell), group)) {
+                return slot;
+            }
+        }
+    }
+}
+
+static void grow(struct mr_store *store) {
+    struct mr_slot *old = store->slots;
+    size_t old_count = store->slot_count;
+    store->slot_count *= 2;
+    store->slots = mr_allocate_array(store->slot_count, struct mr_slot);
+    size_t mask = store->slot_count - 1;
+    for (size_t i = 0; i < old_count; i++) {
+        if (old[i].tag != 0) {
+            size_t at = cell_at(store, old[i].number)->hash & mask;
+            while (store->slots[at].tag != 0) {
+                at = (at + 1) & mask;
+            }
+            store->slots[at] = old[i];
+        }
+    }
+    store->bytes += (store->slot_count - old_count) * sizeof(struct mr_slot);
+    free(old);
+}
+
+static uint32_t new_number(struct mr_store *store) {
+    if (store->spare_cells) {
+        uint32_t number = store->spare_cells - 1;
+        store->spare_cells = cell_at(store, number)->end_at;
+        return number;
+    }
+    if (store->used == store->slab_count * MR_SLAB_CELLS) {
+        store->slabs = mr_reallocate(store->slabs, (store->slab_count + 1) * sizeof(*store->slabs));
+        store->slabs[store->slab_count++] = mr_allocate_array(MR_SLAB_CELLS, struct mr_cell);
+        store->bytes += MR_SLAB_CELLS * sizeof(struct mr_cell);
+    }
+    return store->used++;
+}
+
+static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct mr_span span,
+                           bool keyed, bool make) {
+    assert(group.length <= UINT16_MAX);
+    uint64_t hash = hash_of(group, span.start_ns, keyed);
+    struct mr_slot *slot = find(store, hash, group, span.start_ns, keyed);
+    if (slot->tag != 0 || !make) {
+        return slot->tag != 0 ? cell_at(store, slot->number) : NULL;
+    }
+    if ((store->count + 1) * 4 > store->slot_count * 3) {
+        grow(store);
+        slot = find(store, hash, group, span.start_ns, keyed);
+    }
+    uint32_t number = new_number(store);
+    *slot = (struct mr_slot){(uint32_t)(hash >> 32) | 1, number};
+    struct mr_cell *cell = cell_at(store, number);
+    *cell = (struct mr_cell){.span = span, .hash = hash, .keyed = keyed,
+                             .group_length = (uint16_t)group.length};
+    if (group.length > sizeof(cell->small)) {
+        cell->large = mr_allocate(group.length);
+        store->bytes += group.length;
+    }
+    if (group.length > 0) {
+        memcpy(cell->large ? cell->large : cell->small, group.data, group.length);
+    }
+    store->count++;
+    if (!keyed) {
+        mr_ends_add(&store->ends, cell);
+    }
+    return cell;
+}
+
+struct mr_cell *mr_store_window(struct mr_store *store, struct mr_slice group, struct mr_span span,
+                                bool make) {
+    struct mr_cell *cell = get(store, group, span, false, make);
+    if (cell && make && !cell->accumulators && !cell->packed.data) {
+        mr_cell_give_block(store, cell);
+    }
+    return cell;
+}
+
+struct mr_cell *mr_store_keyed(struct mr_store *store, struct mr_slice key, bool make) {
+    struct mr_cell *cell = get(store, key, (struct mr_span){0}, true, make);
+    if (cell && make && !cell->accumulators) {
+        mr_cell_give_block(store, cell);
+    }
+    return cell;
+}
+
+/* A place that lies between hole and the follower's home may be filled by the follower. */
+static void unlink_slot(struct mr_store *store, struct mr_slot *slot) {
+    size_t mask = store->slot_count - 1;
+    size_t hole = (size_t)(slot - store->slots);
+    for (size_t i = (hole + 1) & mask; store->slots[i].tag != 0; i = (i + 1) & mask) {
+        size_t home = cell_at(store, store->slots[i].number)->hash & mask;
+        if (((i - home) & mask) >= ((i - hole) & mask)) {
+            store->slots[hole] = store->slots[i];
+            hole = i;
+        }
+    }
+    store->slots[hole].tag = 0;
+}
+
+void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
+    if (cell->logged) {
+        mr_cell_tombstone(store, cell);
+    }
+    mr_cell_clean(store, cell);
+    struct mr_slot *slot =
+        find(store, cell->hash, mr_cell_group(cell), cell->span.start_ns, cell->keyed);
+    uint32_t number = slot->number;
+    unlink_slot(store, slot);
+    if (!cell->keyed) {
+        mr_ends_remove(&store->ends, cell);
+    }
+    if (cell->large) {
+        store->bytes -= cell->group_length;
+    }
+    mr_cell_finish(store, cell);
+    cell->end_at = store->spare_cells;
+    store->spare_cells = number + 1;
+    store->count--;
+}
+
+void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                          void *arg) {
+    /* Dropping shifts slots back, so collect first. */
+    struct mr_cell **doomed = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < store->slot_count; i++) {
+        if (store->slots[i].tag == 0) {
+            continue;
+        }
+        struct mr_cell *cell = cell_at(store, store->slots[i].number);
+        if (cell->keyed && !visit(arg, cell)) {
+            if ((count & (count - 1)) == 0) {
+                doomed = mr_reallocate(doomed, (count ? 2 * count : 1) * sizeof(*doomed));
+            }
+            doomed[count++] = cell;
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        mr_store_drop(store, doomed[i]);
+    }
+    free(doomed);
+}
+
+size_t mr_store_bytes(const struct mr_store *store) {
+    return store->bytes;
+}
+
+size_t mr_store_cells(const struct mr_store *store) {
+    return store->count;
+}
+
+void mr_store_prefetch(const struct mr_store *store, struct mr_slice group, int64_t start_ns,
+                       int stage) {
+    uint64_t hash = hash_of(group, start_ns, false);
+    const struct mr_slot *slot = &store->slots[hash & (store->slot_count - 1)];
+    if (stage == 0) {
+        __builtin_prefetch(slot);
+        return;
+    }
+    if (slot->tag != ((uint32_t)(hash >> 32) | 1)) {
+        return;
+    }
+    const struct mr_cell *cell = cell_at(store, slot->number);
+    if (stage == 1) {
+        __builtin_prefetch(cell);
+        __builtin_prefetch((const char *)cell + 64);
+        return;
+    }
+    const char *block = (const char *)cell->accumulators;
+    for (size_t at = 0; block && at < store->block_size && at < 512; at += 64) {
+        __builtin_prefetch(block + at, 1);
+    }
+}
