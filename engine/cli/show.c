@@ -1,0 +1,157 @@
+/* run --show: the rows of the first output topic as a table. It reads the committed topic like any
+ * other reader, so it shows nothing that a crash could take back.
+ *
+ * Digests are left out, numbers are cut to what a person reads; the topic has all of it. */
+#include "engine/cli/show.h"
+
+#include <inttypes.h>
+#include <millrace/json.h>
+#include <stdlib.h>
+
+#define HEADING_EVERY 40 /* rows */
+#define TIME_WIDTH 20
+#define STATE_WIDTH 8
+
+struct mr_show {
+    const struct mr_plan *plan;
+    struct mr_reader **readers; /* one per partition */
+    uint32_t partitions;
+    struct mr_json *json;
+    uint64_t rows;
+};
+
+enum mr_status mr_show_open(const struct mr_plan *plan, struct mr_log *log, struct mr_show **out,
+                            struct mr_error *err) {
+    struct mr_topic topic;
+    enum mr_status status = mr_log_describe(log, plan->outputs[0].topic, &topic, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    struct mr_show *show = mr_allocate(sizeof(*show));
+    show->plan = plan;
+    show->partitions = topic.partitions;
+    show->readers = mr_allocate_array(topic.partitions, struct mr_reader *);
+    show->json = mr_json_create();
+    for (uint32_t i = 0; i < topic.partitions && status == MR_OK; i++) {
+        struct mr_partition source = {.partition = i};
+        int64_t first, end;
+        snprintf(source.topic, sizeof(source.topic), "%s", topic.name);
+        status = mr_log_bounds(log, &source, &first, &end, err);
+        if (status == MR_OK) {
+            status = mr_reader_open(log, &source, end, &show->readers[i], err);
+        }
+    }
+    *out = show;
+    return status;
+}
+
+void mr_show_close(struct mr_show *show) {
+    if (!show) {
+        return;
+    }
+    for (uint32_t i = 0; i < show->partitions; i++) {
+        mr_reader_close(show->readers[i]);
+    }
+    free(show->readers);
+    mr_json_destroy(show->json);
+    free(show);
+}
+
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+static const struct mr_json_value *member(const struct mr_json_value *object, const char *name) {
+    const struct mr_json_value *at = mr_json_first(object);
+    for (size_t left = mr_json_count(object); left > 0; left--) {
+        const struct mr_json_value *value = mr_json_member(at);
+        if (mr_slice_equal(mr_json_string(at), mr_slice_of(name))) {
+            return value;
+        }
+        at = mr_json_next(value);
+    }
+    return NULL;
+}
+
+static int width_of(const char *name) {
+    int length = (int)strlen(name);
+    return length < 11 ? 11 : length;
+}
+
+static void print_heading(const struct mr_plan *plan) {
+    for (size_t i = 0; i < plan->group_count; i++) {
+        printf("%-*s  ", width_of(plan->groups[i].name), plan->groups[i].name);
+    }
+    printf("%-*s  %-*s", TIME_WIDTH, "window_start", STATE_WIDTH, "state");
+    for (size_t i = 0; i < plan->stat_count; i++) {
+        if (plan->stats[i].result->kind != MR_BYTES) {
+            printf("  %*s", width_of(plan->stats[i].name), plan->stats[i].name);
+        }
+    }
+    printf("\n");
+}
+
+static void print_text(const struct mr_json_value *row, const char *name, int width) {
+    const struct mr_json_value *value = member(row, name);
+    struct mr_slice text = value ? mr_json_string(value) : mr_slice_of("");
+    printf("%-*.*s  ", width, (int)text.length, text.data);
+}
+
+static void print_state(const struct mr_json_value *row) {
+    const struct mr_json_value *closed = member(row, "closed"), *rev = member(row, "rev");
+    char text[STATE_WIDTH + 16] = "closed";
+    if (!closed || !mr_json_boolean(closed)) {
+        snprintf(text, sizeof(text), "open");
+    } else if (rev && mr_json_integer(rev) > 0) {
+        snprintf(text, sizeof(text), "rev %" PRId64, mr_json_integer(rev));
+    }
+    printf("%-*s", STATE_WIDTH, text);
+}
+
+static void print_stat(const struct mr_json_value *row, const struct mr_stat *stat) {
+    const struct mr_json_value *value = member(row, stat->name);
+    int width = width_of(stat->name);
+    if (!value || mr_json_kind(value) == MR_JSON_NULL) {
+        printf("  %*s", width, "-");
+    } else if (mr_json_kind(value) == MR_JSON_INTEGER) {
+        char text[MR_TEXT_MAX];
+        printf("  %*s", width, mr_format_count((uint64_t)mr_json_integer(value), text));
+    } else {
+        printf("  %*.6g", width, mr_json_number(value));
+    }
+}
+
+static void print_row(struct mr_show *show, struct mr_slice bytes) {
+    const struct mr_plan *plan = show->plan;
+    const struct mr_json_value *row = mr_json_parse(show->json, bytes, NULL);
+    if (!row || mr_json_kind(row) != MR_JSON_OBJECT) {
+        return;
+    }
+    if (show->rows++ % HEADING_EVERY == 0) {
+        print_heading(plan);
+    }
+    for (size_t i = 0; i < plan->group_count; i++) {
+        print_text(row, plan->groups[i].name, width_of(plan->groups[i].name));
+    }
+    print_text(row, "window_start", TIME_WIDTH);
+    print_state(row);
+    for (size_t i = 0; i < plan->stat_count; i++) {
+        if (plan->stats[i].result->kind != MR_BYTES) {
+            print_stat(row, &plan->stats[i]);
+        }
+    }
+    printf("\n");
+}
+
+enum mr_status mr_show_rows(struct mr_show *show, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    for (uint32_t i = 0; i < show->partitions && status == MR_OK; i++) {
+        struct mr_batch batch = {.count = 1};
+        while (status == MR_OK && batch.count > 0) {
+            status = mr_reader_read(show->readers[i], &batch, err);
+            for (size_t j = 0; status == MR_OK && j < batch.count; j++) {
+                print_row(show, batch.messages[j].value);
+            }
+        }
+    }
+    fflush(stdout);
+    return status;
+}
