@@ -17,7 +17,7 @@
 #include <millrace/json.h>
 #include <millrace/operator.h>
 
-#define KEY_MAX 4096
+#define KEY_MAX     4096
 #define BUCKET_BITS 10
 
 struct options {

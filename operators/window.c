@@ -8,6 +8,7 @@
  * Frames are never exploded into records: a block is read where it lies unless `where` has taken
  * something out of it; then the kept samples are moved together first. */
 #include "operators/kernels/kernels.h"
+#include <math.h>
 #include <millrace/operator.h>
 
 struct instance {
@@ -25,9 +26,16 @@ struct feed {
     const struct mr_record *record;
 };
 
+static struct mr_summary summary_of_one(double x) {
+    bool finite = isfinite(x);
+    return (struct mr_summary){.finite = finite, .shift = x, .min = x, .max = x};
+}
+
 static void add_block(const struct feed *feed, struct mr_part *part) {
     struct mr_summary summary;
-    if (part->f32) {
+    if (part->f64 && part->n == 1) {
+        summary = summary_of_one(*part->f64); /* an event: no lanes to set up */
+    } else if (part->f32) {
         mr_summarise_f32(part->f32, part->n, &summary);
     } else if (part->f64) {
         mr_summarise_f64(part->f64, part->n, &summary);
@@ -123,8 +131,8 @@ static size_t count_kept(const struct mr_record *record, size_t begin, size_t en
     return kept;
 }
 
-static void add_part(struct mr_operator *op, const struct mr_record *record,
-                     struct mr_slice group, struct mr_span span, const size_t range[2]) {
+static void add_part(struct mr_operator *op, const struct mr_record *record, struct mr_slice group,
+                     struct mr_span span, const size_t range[2]) {
     size_t begin = range[0], end = range[1], kept = count_kept(record, begin, end);
     mr_account(op, MR_FILTERED, end - begin - kept);
     if (kept == 0) {

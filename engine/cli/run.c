@@ -1,15 +1,15 @@
 /* millrace run JOB...: each job in its own thread with its own workers, until it is done
  * (--until-end), until --for has passed, or until SIGINT or SIGTERM; then everything is committed
  * and the exit code is 0. */
+#include "engine/run/run.h"
 #include "engine/cli/cli.h"
 #include "engine/cli/show.h"
-#include "engine/run/run.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
-#define TURN_NS 100000000L /* how often the main thread looks */
+#define TURN_NS     100000000L /* how often the main thread looks */
 #define WORKERS_MAX 256
 
 struct flags {
@@ -115,9 +115,8 @@ static void show(struct running *jobs, int count) {
 /* Until every job has ended; one that fails ends the others. */
 static void wait_for(struct running *jobs, int count, const struct flags *given,
                      const atomic_bool *caught, atomic_bool *stop) {
-    int64_t deadline_ns = given->for_ns > 0
-                              ? mr_real_clock.steady_ns(&mr_real_clock) + given->for_ns
-                              : INT64_MAX;
+    int64_t deadline_ns =
+        given->for_ns > 0 ? mr_real_clock.steady_ns(&mr_real_clock) + given->for_ns : INT64_MAX;
     for (int ended = 0; ended < count;) {
         ended = 0;
         for (int i = 0; i < count; i++) {
@@ -192,6 +191,7 @@ const struct mr_command mr_run_command = {
     .flags = flags,
     .flags_size = sizeof(struct flags),
     .run = run,
-    .details = "SIGINT and SIGTERM commit what was done and end with exit code 0. After a crash the\n"
-               "job goes on from its last commit; nothing is lost or counted twice.",
+    .details =
+        "SIGINT and SIGTERM commit what was done and end with exit code 0. After a crash the\n"
+        "job goes on from its last commit; nothing is lost or counted twice.",
 };

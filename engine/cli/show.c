@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 #define HEADING_EVERY 40 /* rows */
-#define TIME_WIDTH 20
-#define STATE_WIDTH 8
+#define TIME_WIDTH    20
+#define STATE_WIDTH   8
 
 struct mr_show {
     const struct mr_plan *plan;

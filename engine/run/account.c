@@ -96,8 +96,8 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     if (bad || version != NOTE_VERSION) {
         return mr_error_set(err, MR_FAIL,
                             "%s/%u: the committed position was written by another version of "
-                            "millrace (%.40s)", task->source.topic, task->source.partition,
-                            task->note.data);
+                            "millrace (%.40s)",
+                            task->source.topic, task->source.partition, task->note.data);
     }
     task->times.stream_ns = next(&at, &bad);
     task->times.watermark_ns = next(&at, &bad);

@@ -81,8 +81,7 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     return MR_OK;
 }
 
-struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group,
-                               struct mr_span span) {
+struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span) {
     struct mr_task *task = op->task;
     enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, span.end_ns);
     if (verdict == MR_VERDICT_LATE) {

@@ -43,8 +43,7 @@ static enum mr_status write_changelog(struct mr_task *task, struct mr_error *err
                                    .timestamp_ns = -1}};
     enum mr_status status = MR_OK;
     if (!task->layout_logged) {
-        status = take(&changelog, mr_slice_of(MR_LAYOUT_KEY), mr_slice_of(task->plan->layout),
-                      err);
+        status = take(&changelog, mr_slice_of(MR_LAYOUT_KEY), mr_slice_of(task->plan->layout), err);
         task->layout_logged = true;
     }
     return status == MR_OK ? mr_store_take_dirty(task->store, take, &changelog, err) : status;
@@ -88,8 +87,8 @@ enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks
         }
     }
     if (result == MR_COMMITTED) {
-        result = reach(watch, "commit") ? mr_session_commit(session, positions, n, err)
-                                        : stopped(err);
+        result =
+            reach(watch, "commit") ? mr_session_commit(session, positions, n, err) : stopped(err);
     }
     if (result == MR_COMMITTED && !reach(watch, "committed")) {
         result = stopped(err);

@@ -54,8 +54,7 @@ static enum mr_status start(struct thread *threads, uint32_t count, struct mr_er
 }
 
 /* The first failure is the one to tell. */
-static enum mr_status outcome(const struct thread *threads, uint32_t count,
-                              struct mr_error *err) {
+static enum mr_status outcome(const struct thread *threads, uint32_t count, struct mr_error *err) {
     for (uint32_t i = 0; i < count; i++) {
         if (threads[i].status != MR_OK) {
             return mr_error_set(err, threads[i].status, "%s", threads[i].err.text);

@@ -27,8 +27,7 @@ static enum mr_status take(struct mr_task *task, const struct mr_message *messag
     if (restoring->other_layout) {
         return MR_OK;
     }
-    enum mr_status status =
-        mr_store_restore(task->store, message->key, message->value, NULL, err);
+    enum mr_status status = mr_store_restore(task->store, message->key, message->value, NULL, err);
     if (status == MR_REJECT) {
         restoring->other_layout = true; /* read on: the record that says which may come last */
         return MR_OK;
@@ -78,8 +77,7 @@ static enum mr_status refuse_layout(const struct mr_task *task, struct restoring
     struct mr_slice old = mr_buffer_slice(&restoring->layout);
     mr_buffer_add(&restoring->layout, "", 1);
     add_difference(&difference, old, task->plan->layout, "; it had: ");
-    add_difference(&difference, mr_slice_of(task->plan->layout), restoring->layout.data,
-                   "; now: ");
+    add_difference(&difference, mr_slice_of(task->plan->layout), restoring->layout.data, "; now: ");
     mr_buffer_add(&difference, "", 1);
     mr_error_set(err, MR_REJECT,
                  "job %s: its windows, groups or statistics are not those that its stored state "
@@ -127,8 +125,8 @@ enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
         status = mr_error_set(err, MR_REJECT,
                               "job %s has stored state for %s/%u but no committed offset, so it "
                               "cannot know what that state has counted. Run it with --reset to "
-                              "start again from the input", task->plan->job, task->source.topic,
-                              task->source.partition);
+                              "start again from the input",
+                              task->plan->job, task->source.topic, task->source.partition);
     }
     if (status == MR_OK) {
         drop_old(task);

@@ -37,8 +37,7 @@ static struct mr_bytes_reader columns_of(const struct mr_cell *cell) {
     return (struct mr_bytes_reader){bytes, bytes + group.length, false};
 }
 
-static void put_key(const struct mr_plan *plan, const struct mr_cell *cell,
-                    struct mr_buffer *out) {
+static void put_key(const struct mr_plan *plan, const struct mr_cell *cell, struct mr_buffer *out) {
     struct mr_bytes_reader reader = columns_of(cell);
     out->length = 0;
     if (plan->group_count < 2) {
@@ -52,8 +51,7 @@ static void put_key(const struct mr_plan *plan, const struct mr_cell *cell,
     mr_buffer_add(out, "]", 1);
 }
 
-static void put_stat(struct mr_task *task, const struct mr_cell *cell,
-                     const struct mr_stat *stat) {
+static void put_stat(struct mr_task *task, const struct mr_cell *cell, const struct mr_stat *stat) {
     struct mr_buffer *out = &task->row;
     struct mr_value value = {MR_ABSENT};
     stat->result->compute(&cell->accumulators[stat->measure],

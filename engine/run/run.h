@@ -25,19 +25,20 @@
 struct mr_tally {
     uint64_t read, used, filtered, late, duplicate, dead;
 };
-#define MR_GAP_FIELDS 32 /* fields whose gaps are counted; a job with more counts the first ones */
+#define MR_GAP_FIELDS 32 /* fields whose gaps are counted; a job with more counts the first ones   \
+                          */
 struct mr_counters {
     struct mr_tally records, samples;
-    uint64_t revisions;            /* parts that fell into closed windows */
-    uint64_t gaps[MR_GAP_FIELDS];  /* NaN or infinite samples, by slot    */
+    uint64_t revisions;           /* parts that fell into closed windows */
+    uint64_t gaps[MR_GAP_FIELDS]; /* NaN or infinite samples, by slot    */
 };
 
 /* ---- A worker, step by step: for tests, simulation and `millrace test` ----------------------- */
 struct mr_worker;
 struct mr_worker_options {
     uint32_t worker, workers;
-    bool until_end; /* stop at the end that the log has at the start          */
-    bool close;     /* then close the open windows, too                       */
+    bool until_end;          /* stop at the end that the log has at the start          */
+    bool close;              /* then close the open windows, too                       */
     _Atomic int64_t *memory; /* bytes of state of all workers of the job      */
 };
 /* What a test may see and stop. NULL: nothing. */

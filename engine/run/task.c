@@ -83,13 +83,14 @@ static enum mr_status reject(struct mr_task *task, const struct mr_record *recor
     return mr_deadletter(task, reason, err);
 }
 
-static enum mr_status ahead(struct mr_task *task, const struct mr_record *record,
-                            int64_t append_ns, struct mr_error *err) {
+static enum mr_status ahead(struct mr_task *task, const struct mr_record *record, int64_t append_ns,
+                            struct mr_error *err) {
     char time[MR_TEXT_MAX], limit[MR_TEXT_MAX];
     struct mr_error reason;
     mr_error_set(&reason, MR_REJECT,
                  "the event time %s is more than %s (lateness.max_ahead) past the time at which "
-                 "the record was appended", mr_format_time(record->last_ns, time),
+                 "the record was appended",
+                 mr_format_time(record->last_ns, time),
                  mr_format_duration(task->plan->lateness.max_ahead_ns, limit));
     (void)append_ns;
     return reject(task, record, reason.text, err);
@@ -99,12 +100,14 @@ static enum mr_status late_letter(struct mr_task *task, struct mr_error *err) {
     if (task->outcome.late == 0 || task->plan->lateness.late != MR_LATE_DEAD_LETTER) {
         return MR_OK;
     }
-    return mr_deadletter(task, "late: the window of this event time has closed (lateness.late is "
-                               "dead_letter)", err);
+    return mr_deadletter(task,
+                         "late: the window of this event time has closed (lateness.late is "
+                         "dead_letter)",
+                         err);
 }
 
-static enum mr_status step_record(struct mr_task *task, struct mr_record *record,
-                                  int64_t append_ns, struct mr_error *err) {
+static enum mr_status step_record(struct mr_task *task, struct mr_record *record, int64_t append_ns,
+                                  struct mr_error *err) {
     if (record->last_ns > mr_time_add(append_ns, task->plan->lateness.max_ahead_ns)) {
         return ahead(task, record, append_ns, err);
     }
@@ -120,7 +123,8 @@ static enum mr_status step_record(struct mr_task *task, struct mr_record *record
         status = reject(task, record, reason.text, err);
     } else {
         assert(task->outcome.used + task->outcome.late + task->outcome.filtered +
-                   task->outcome.duplicate == samples);
+                   task->outcome.duplicate ==
+               samples);
         mr_account_record(task, samples);
         status = late_letter(task, err);
     }
@@ -176,8 +180,8 @@ enum mr_status mr_task_step(struct mr_task *task, const struct mr_batch *batch,
         if (keyed) {
             prefetch(task, batch, i);
         }
-        status = step_message(task, message, batch->append_stamped ? message->append_ns : now_ns,
-                              err);
+        status =
+            step_message(task, message, batch->append_stamped ? message->append_ns : now_ns, err);
     }
     return status;
 }

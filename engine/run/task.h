@@ -26,31 +26,31 @@ struct mr_task {
     struct mr_session *session;
     const struct mr_clock *clock;
     struct mr_partition source;
-    uint32_t partitions;      /* of the input and of the outputs                         */
+    uint32_t partitions; /* of the input and of the outputs                         */
     struct mr_task *next;
 
-    int64_t offset;           /* to be read next                                         */
-    int64_t until;            /* done when offset reaches it; INT64_MAX: never           */
+    int64_t offset; /* to be read next                                         */
+    int64_t until;  /* done when offset reaches it; INT64_MAX: never           */
     struct mr_times times;
     struct mr_silence silence;
     struct mr_counters counters;
-    bool moved;               /* something must be committed                             */
+    bool moved; /* something must be committed                             */
 
     struct mr_store *store;
     struct mr_cell **pending; /* closed cells with a revision to emit                    */
     size_t pending_count, pending_capacity;
-    int64_t preview_due_ns;   /* steady clock                                            */
+    int64_t preview_due_ns; /* steady clock                                            */
 
     void *codec;
     struct mr_operator *chain;
-    struct mr_arena *arena;   /* of one message                                          */
+    struct mr_arena *arena; /* of one message                                          */
 
     /* the current message and record */
     const struct mr_message *message;
-    bool message_dead;        /* it is in the dead letters already                       */
-    int64_t span_start_ns;    /* of the last cell: where the next records likely go      */
-    bool layout_logged;       /* the changelog says which layout its records have        */
-    struct mr_tally outcome;  /* of the record's samples                                 */
+    bool message_dead;       /* it is in the dead letters already                       */
+    int64_t span_start_ns;   /* of the last cell: where the next records likely go      */
+    bool layout_logged;      /* the changelog says which layout its records have        */
+    struct mr_tally outcome; /* of the record's samples                                 */
 
     struct mr_buffer group, row, note, row_key;
     struct mr_accumulator bytes; /* where results build MR_BYTES                         */

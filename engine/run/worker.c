@@ -14,8 +14,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define PENDING_MAX (64 << 20) /* bytes appended, not committed: then commit, due or not        */
-#define FAILURES_MAX 3         /* commits in a row that failed                                  */
+#define PENDING_MAX  (64 << 20) /* bytes appended, not committed: then commit, due or not        */
+#define FAILURES_MAX 3          /* commits in a row that failed                                  */
 
 struct mr_worker {
     const struct mr_plan *plan;
@@ -24,12 +24,12 @@ struct mr_worker {
     struct mr_worker_options options;
     const struct mr_worker_watch *watch;
     struct mr_session *session;
-    uint32_t partitions;  /* of the input                                        */
+    uint32_t partitions; /* of the input                                        */
     struct mr_task *tasks;
     int64_t committed_ns; /* when we last committed, steady clock                */
     int64_t memory;       /* bytes of state that we have added to options.memory */
     int failures;
-    bool settled;         /* the log has told us our partitions                  */
+    bool settled; /* the log has told us our partitions                  */
 };
 
 enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
@@ -42,11 +42,13 @@ enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
         return status;
     }
     struct mr_worker *worker = mr_allocate(sizeof(*worker));
-    *worker = (struct mr_worker){.plan = plan, .log = log, .clock = clock, .options = *options,
+    *worker = (struct mr_worker){.plan = plan,
+                                 .log = log,
+                                 .clock = clock,
+                                 .options = *options,
                                  .partitions = input.partitions,
                                  .committed_ns = clock->steady_ns(clock)};
-    struct mr_session_options session = {plan->job, plan->topic, options->worker,
-                                         options->workers};
+    struct mr_session_options session = {plan->job, plan->topic, options->worker, options->workers};
     status = mr_session_open(log, &session, &worker->session, err);
     if (status != MR_OK) {
         mr_worker_destroy(worker);
@@ -275,8 +277,10 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
         status = mr_worker_commit(worker, err);
     }
     if (status == MR_OK && worker->failures > 0) {
-        return mr_error_set(err, MR_FAIL, "job %s: the last commit failed; what it held is read "
-                            "again at the next start", worker->plan->job);
+        return mr_error_set(err, MR_FAIL,
+                            "job %s: the last commit failed; what it held is read "
+                            "again at the next start",
+                            worker->plan->job);
     }
     return status;
 }

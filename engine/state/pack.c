@@ -117,8 +117,7 @@ static enum mr_status take_tombstones(struct mr_store *store, mr_store_take *tak
     reader.end = reader.at + store->tombstones.length;
     while (reader.at < reader.end) {
         uint32_t length = mr_get_u32(&reader);
-        enum mr_status status =
-            take(arg, mr_get_bytes(&reader, length), (struct mr_slice){0}, err);
+        enum mr_status status = take(arg, mr_get_bytes(&reader, length), (struct mr_slice){0}, err);
         if (status != MR_OK) {
             return status;
         }
@@ -140,8 +139,7 @@ enum mr_status mr_store_take_dirty(struct mr_store *store, mr_store_take *take, 
         put_value(store, cell, out, &measures_at);
         status = take(arg, (struct mr_slice){out->data, key_length},
                       (struct mr_slice){out->data + key_length, out->length - key_length}, err);
-        settle(store, cell,
-               (struct mr_slice){out->data + measures_at, out->length - measures_at});
+        settle(store, cell, (struct mr_slice){out->data + measures_at, out->length - measures_at});
         cell->logged = true;
         cell->dirty_at = 0;
     }
@@ -158,8 +156,8 @@ static enum mr_status unpack_measures(struct mr_store *store, struct mr_cell *ce
     for (size_t i = 0; i < store->measures->count; i++) {
         const struct mr_measure *measure = &store->measures->items[i];
         struct mr_slice bytes = mr_get_bytes(&reader, mr_get_varint(&reader));
-        if (reader.bad || measure->aggregate->unpack(&cell->accumulators[i], measure->settings,
-                                                     bytes) != MR_OK) {
+        if (reader.bad ||
+            measure->aggregate->unpack(&cell->accumulators[i], measure->settings, bytes) != MR_OK) {
             return mr_error_set(err, MR_FAIL,
                                 "the stored state of a window is damaged (%s does not unpack)",
                                 measure->aggregate->name);

@@ -23,17 +23,17 @@ struct mr_cell {
     struct mr_accumulator *accumulators; /* NULL while packed                                */
     struct mr_slice packed;              /* owned; length 0 while not packed                 */
     uint64_t hash;
-    uint32_t rev;          /* how many closed rows were emitted                              */
-    uint32_t dirty_at;     /* place in the dirty list + 1; 0: clean                          */
-    uint32_t end_at;       /* place in the list of its end                                   */
-    uint32_t charged;      /* bytes of bodies that mr_store_bytes counts                     */
+    uint32_t rev;      /* how many closed rows were emitted                              */
+    uint32_t dirty_at; /* place in the dirty list + 1; 0: clean                          */
+    uint32_t end_at;   /* place in the list of its end                                   */
+    uint32_t charged;  /* bytes of bodies that mr_store_bytes counts                     */
     uint16_t group_length;
     bool keyed, closed;
-    bool pending;          /* closed, and changed since its last row: a revision             */
-    bool fresh;            /* open, and changed since its last preview                       */
-    bool logged;           /* the changelog may have it: dropping needs a tombstone          */
-    char small[23];        /* the group, when it fits                                        */
-    char *large;           /* else here                                                      */
+    bool pending;   /* closed, and changed since its last row: a revision             */
+    bool fresh;     /* open, and changed since its last preview                       */
+    bool logged;    /* the changelog may have it: dropping needs a tombstone          */
+    char small[23]; /* the group, when it fits                                        */
+    char *large;    /* else here                                                      */
 };
 
 static inline struct mr_slice mr_cell_group(const struct mr_cell *cell) {
@@ -75,8 +75,8 @@ int64_t mr_store_next_drop(const struct mr_store *store);
 void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
 
 /* Visits keyed cells; visit returns false to drop one. */
-void mr_store_sweep_keyed(struct mr_store *store,
-                          bool (*visit)(void *arg, struct mr_cell *cell), void *arg);
+void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                          void *arg);
 
 /* Hands every change since the last call to `take` as a record of a changelog: value.data == NULL
  * is a tombstone. Closed cells are left packed. Stops at the first status but MR_OK. */

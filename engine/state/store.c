@@ -195,8 +195,8 @@ static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct
     uint32_t number = new_number(store);
     *slot = (struct mr_slot){(uint32_t)(hash >> 32) | 1, number};
     struct mr_cell *cell = cell_at(store, number);
-    *cell = (struct mr_cell){.span = span, .hash = hash, .keyed = keyed,
-                             .group_length = (uint16_t)group.length};
+    *cell = (struct mr_cell){
+        .span = span, .hash = hash, .keyed = keyed, .group_length = (uint16_t)group.length};
     if (group.length > sizeof(cell->small)) {
         cell->large = mr_allocate(group.length);
         store->bytes += group.length;

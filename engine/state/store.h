@@ -14,7 +14,7 @@ struct mr_slot {
 struct mr_ends {
     struct mr_end *items; /* ascending */
     size_t count, capacity;
-    size_t last;          /* where the last cell was added: most go there again */
+    size_t last; /* where the last cell was added: most go there again */
 };
 
 struct mr_store {
@@ -33,7 +33,7 @@ struct mr_store {
     struct mr_ends ends;
     struct mr_cell **dirty;
     uint32_t dirty_count, dirty_capacity;
-    struct mr_buffer tombstones;  /* u32 length, key, ...                     */
+    struct mr_buffer tombstones; /* u32 length, key, ...                     */
     struct mr_buffer scratch;
     struct mr_accumulator packing; /* body only: where aggregates pack to     */
 };
