@@ -5,9 +5,13 @@
 #include <millrace/operator.h>
 #include <millrace/window.h>
 
+extern const struct mr_operator_type mr_duplicates_operator, mr_let_operator, mr_where_operator;
 extern const struct mr_codec_type mr_waveform_codec;
 
 const struct mr_operator_type *const mr_operator_types[] = {
+    &mr_duplicates_operator,
+    &mr_let_operator,
+    &mr_where_operator,
     NULL,
 };
 
