@@ -25,8 +25,9 @@
 struct mr_tally {
     uint64_t read, used, filtered, late, duplicate, dead;
 };
-#define MR_GAP_FIELDS 32 /* fields whose gaps are counted; a job with more counts the first ones   \
-                          */
+#define MR_GAP_FIELDS                                                                              \
+    32 /* fields whose gaps are counted; a job with more counts the first ones                     \
+        */
 struct mr_counters {
     struct mr_tally records, samples;
     uint64_t revisions;           /* parts that fell into closed windows */
