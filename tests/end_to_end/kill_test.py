@@ -61,6 +61,9 @@ window: {every: 1s}
 stats:
   n: count
   values: count(current)
+  mean: mean(current)
+  std: std_pop(current)
+  charge: integral(current)
   low: min(current)
   high: max(current)
   first: first(current)
@@ -69,7 +72,8 @@ stats:
 to: [{topic: frame-rows}]
 '''
 FRAME_STATS = {
-    'n': ('count', None), 'values': ('count', 'current'), 'low': ('min', 'current'),
+    'n': ('count', None), 'values': ('count', 'current'), 'mean': ('mean', 'current'),
+    'std': ('std_pop', 'current'), 'charge': ('integral', 'current'), 'low': ('min', 'current'),
     'high': ('max', 'current'), 'first': ('first', 'current'), 'last': ('last', 'current'),
     'p99': ('quantile', 'current', 0.99, 0.01),
 }
@@ -197,8 +201,7 @@ class Kill(harness.Case):
         windows = Windows(SECOND, FRAME_STATS)
         for record in records:
             frame = frames.decode(record.value)
-            for i, current in enumerate(frame.channels['current']):
-                windows.add((frame.device,), frame.time_ns(i), {'current': current})
+            windows.add_frame((frame.device,), frame)
         return windows
 
     def test_nothing_is_lost_or_doubled_by_kill_9(self):

@@ -1,13 +1,16 @@
 """What the closed rows must be, recomputed from the records by other means than the engine's.
 
 The documented rules in plain Python: exact sums as integers (resolution 2^-128, of squares
-2^-192, each term cut toward zero), one rounding at the end, sorted values for quantiles. Doubles
-are compared for equality; quantiles against the true element, to within the stated error.
+2^-192, each term cut toward zero), one rounding at the end, sorted values for quantiles. Samples
+come in blocks of 1,024 whose deviations from their first finite sample are added in 32 lanes.
+Doubles are compared for equality; quantiles with the true element, to within the stated error.
 """
 import math
+import struct
 from collections import defaultdict
 
 SUM_BITS, SQUARES_BITS = 128, 192
+BLOCK, LANES = 1024, 32
 
 
 def fixed(mantissa, exponent, bits):
@@ -54,21 +57,67 @@ def same(got, want):
         got != 0 or math.copysign(1, got) == math.copysign(1, want))
 
 
+def pairwise(lanes):
+    half = LANES // 2
+    while half:
+        for i in range(half):
+            lanes[i] += lanes[i + half]
+        half //= 2
+    return lanes[0]
+
+
+def in_lanes(xs, shift):
+    """The sums of x - shift and of its square, in doubles, in the documented order."""
+    deviations, squares = [0.0] * LANES, [0.0] * LANES
+    for i, x in enumerate(xs):
+        d = x - shift if math.isfinite(x) else 0.0
+        deviations[i % LANES] += d
+        squares[i % LANES] += d * d
+    return pairwise(deviations), pairwise(squares)
+
+
+def halves(x):
+    """x as a sum of two doubles that a block's count multiplies exactly."""
+    high = struct.unpack('<d', struct.pack('<Q', struct.unpack('<Q', struct.pack('<d', x))[0]
+                                           & ~0x7FFFFFF))[0]
+    return high, x - high
+
+
 class Measure:
     """All statistics of one field in one (group, window)."""
 
     def __init__(self):
         self.values = []
         self.total = self.squares = 0  # in units of 2^-128 and 2^-192
+        self.area = 0                  # the integral, in units of 2^-128
         self.first = self.last = None  # (time, value, its sign)
 
     def add(self, time_ns, x):
-        if x is None or not math.isfinite(x):
+        """The value of an event."""
+        if x is not None:
+            self.add_block([time_ns], [x], 0.0)
+
+    def add_block(self, times, xs, seconds):
+        """Samples that stand for so many seconds each; NaN is a gap."""
+        finite = [i for i, x in enumerate(xs) if math.isfinite(x)]
+        if not finite:
             return
-        self.values.append(x)
-        self.total += exact(x, SUM_BITS)
-        self.squares += exact_product(x, x, SQUARES_BITS)
-        self.mark(time_ns, x)
+        n, shift = len(finite), xs[finite[0]]
+        self.values += [xs[i] for i in finite]
+        self.mark(times[finite[0]], shift)
+        self.mark(times[finite[-1]], xs[finite[-1]])
+        deviations = 0.0
+        if n == 1:
+            self.total += exact(shift, SUM_BITS)
+            self.squares += exact_product(shift, shift, SQUARES_BITS)
+        else:
+            deviations, squares = in_lanes(xs, shift)
+            self.total += exact_product(float(n), shift, SUM_BITS) + exact(deviations, SUM_BITS)
+            self.squares += exact(squares, SQUARES_BITS)
+            self.squares += exact_product(2 * shift, deviations, SQUARES_BITS)
+            self.squares += sum(exact_product(n * x, shift, SQUARES_BITS) for x in halves(shift))
+        self.area += exact_product(n * shift, seconds, SUM_BITS)
+        self.area += exact_product(deviations, seconds, SUM_BITS)
 
     def mark(self, time_ns, x):
         """Equal times: first takes the lower value, last the higher."""
@@ -114,15 +163,18 @@ class Measure:
     def of_rms(self, n):
         return math.sqrt(self.squares / 2**SQUARES_BITS / n)
 
+    def of_integral(self, _):
+        return self.area / 2**SUM_BITS
+
     def of_std_pop(self, n):
-        return math.sqrt(self.spread() / (float(n) * n))
+        return math.sqrt(self.spread() / n / n)
 
     def of_std_samp(self, n):
-        return math.sqrt(self.spread() / (float(n) * (n - 1)))
+        return math.sqrt(self.spread() / n / (n - 1))
 
 
 class Windows:
-    """Tumbling windows of events: (group, start) -> records and one Measure per field.
+    """Tumbling windows: (group, start) -> how many records or samples, and a Measure per field.
 
     stats: row name -> (statistic, field), field None for a bare count; a quantile is
     ('quantile', field, q, error)."""
@@ -139,6 +191,22 @@ class Windows:
         count[0] += 1
         for name in self.fields:
             measures[name].add(time_ns, values.get(name))
+
+    def add_frame(self, group, frame):
+        """A frame, cut at window borders; blocks begin at a part's first sample."""
+        times = [frame.time_ns(i) for i in range(len(next(iter(frame.channels.values()))))]
+        at = 0
+        while at < len(times):
+            start = times[at] - times[at] % self.every_ns
+            part = sum(1 for time in times[at:] if time < start + self.every_ns)
+            measures, count = self.cells[group, start]
+            count[0] += part
+            for i in range(at, at + part, BLOCK):
+                block = slice(i, min(i + BLOCK, at + part))
+                for name in self.fields:
+                    measures[name].add_block(times[block], frame.channels[name][block],
+                                             1 / frame.rate_hz)
+            at += part
 
     def expected(self, cell, stat):
         measures, count = self.cells[cell]
