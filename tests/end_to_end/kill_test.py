@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """kill -9 at random moments, under load: nothing is lost, nothing is doubled.
 
-One process runs two jobs (events, frames) on two workers while two producers feed it. It is killed
-KILLS times, the producers now and then too. Then it runs to the end, and the oracle recomputes every
-window from what lies in the input topics. MILLRACE_SEED=N repeats a run's choices; the moments at
-which the system schedules the processes remain its own.
+One process runs two jobs (events, frames) on two workers while two producers feed it. It is
+killed KILLS times, the producers now and then too. Then it runs to the end, and the oracle
+recomputes every window from what lies in the input topics. MILLRACE_SEED=N repeats a run's
+choices; the moments at which the system schedules the processes remain its own.
 """
 import json
 import os
