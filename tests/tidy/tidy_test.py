@@ -40,9 +40,10 @@ BANNED_CALLS = 'strcpy strcat sprintf vsprintf gets strtok atoi atol atof alloca
 
 def tracked(*patterns):
     """Files of the tree as git knows them, new ones included, that are there."""
-    listed = subprocess.run(
-        ['git', 'ls-files', '--cached', '--others', '--exclude-standard', '--', *patterns],
-        cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    command = ['git', '-c', 'safe.directory=*', 'ls-files', '--cached', '--others',
+               '--exclude-standard', '--', *patterns]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True,
+                            check=True).stdout.splitlines()
     return [name for name in sorted(set(listed)) if (ROOT / name).is_file()]
 
 
