@@ -1,0 +1,165 @@
+/* Check: what no single section can see. Names that meet in a row must differ, topics must not
+ * feed themselves, a log must be one that this version has. */
+#include "engine/job/load.h"
+
+#define STAT_NAME_MAX  128
+#define JOB_NAME_MAX   200 /* room for "-windows-changelog" within a topic's 249 */
+#define TOPIC_NAME_MAX 249
+
+/* ---- Topic and job names ----------------------------------------------------------------------
+ */
+
+void mr_topic_check(struct mr_loader *loader, const struct mr_node *node, const char *name,
+                    const char *what, size_t longest) {
+    static const char allowed[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    size_t length = strlen(name);
+    if (length == 0 || length > longest || strspn(name, allowed) != length) {
+        mr_node_fault(loader, node, NULL,
+                      "%s is named by letters, digits, `.`, `_` and `-`, at most %zu of them", what,
+                      longest);
+    } else if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+        mr_node_fault(loader, node, NULL, "%s cannot be named `%s`", what, name);
+    }
+}
+
+static const struct mr_node *find_scalar(const struct mr_node *map, const char *key) {
+    const struct mr_node *node = map && map->kind == MR_NODE_MAP ? mr_node_find(map, key) : NULL;
+    return node && node->kind == MR_NODE_SCALAR ? node : NULL;
+}
+
+static void check_output(struct mr_loader *loader, const struct mr_node *topic, size_t index) {
+    const struct mr_plan *plan = loader->plan;
+    mr_topic_check(loader, topic, topic->text, "a topic", TOPIC_NAME_MAX);
+    if (plan->topic && strcmp(topic->text, plan->topic) == 0) {
+        mr_node_fault(loader, topic, NULL,
+                      "the job reads `%s`: it would read its own rows for ever", topic->text);
+    }
+    for (size_t i = 0; i < index; i++) {
+        if (strcmp(plan->outputs[i].topic, topic->text) == 0) {
+            mr_node_fault(loader, topic, NULL, "`%s` is named twice", topic->text);
+        }
+    }
+}
+
+/* The topics that the engine makes for itself are not the job's to use. */
+static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *topic) {
+    const char *job = loader->plan->job;
+    size_t length = job ? strlen(job) : 0;
+    if (length > 0 && strncmp(topic->text, job, length) == 0 &&
+        (strcmp(topic->text + length, "-windows-changelog") == 0 ||
+         strcmp(topic->text + length, "-dead-letters") == 0)) {
+        mr_node_fault(loader, topic, NULL, "`%s` is a topic that the engine keeps for this job",
+                      topic->text);
+    }
+}
+
+static void check_log(struct mr_loader *loader, const struct mr_node *node) {
+    if (strncmp(node->text, "kafka:", 6) == 0) {
+        mr_node_fault(loader, node, NULL, "this version does not have `kafka` yet");
+    } else if (strncmp(node->text, "local:", 6) != 0 && strncmp(node->text, "memory:", 7) != 0) {
+        mr_node_fault(loader, node, NULL, "a log is local:DIRECTORY or memory:");
+    } else if (strcmp(node->text, "local:") == 0) {
+        mr_node_fault(loader, node, NULL, "local: needs a directory, such as local:./data");
+    }
+}
+
+void mr_topics_check(struct mr_loader *loader) {
+    const struct mr_node *job = find_scalar(loader->root, "job");
+    const struct mr_node *log = find_scalar(loader->root, "log");
+    const struct mr_node *input = find_scalar(mr_node_find(loader->root, "from"), "topic");
+    const struct mr_node *to = mr_node_find(loader->root, "to");
+    if (job) {
+        mr_topic_check(loader, job, job->text, "a job", JOB_NAME_MAX);
+    }
+    if (log) {
+        check_log(loader, log);
+    }
+    if (input) {
+        mr_topic_check(loader, input, input->text, "a topic", TOPIC_NAME_MAX);
+        refuse_own_topic(loader, input);
+    }
+    size_t index = 0;
+    for (const struct mr_node *item = to && to->kind == MR_NODE_LIST ? to->first : NULL; item;
+         item = item->next) {
+        const struct mr_node *topic = find_scalar(item, "topic");
+        if (topic) {
+            check_output(loader, topic, index++);
+            refuse_own_topic(loader, topic);
+        }
+    }
+}
+
+/* ---- Columns of a row -------------------------------------------------------------------------
+ */
+
+static bool is_reserved(const char *name) {
+    static const char *const reserved[] = {"job",    "window_start", "window_end",
+                                           "closed", "rev",          NULL};
+    for (const char *const *known = reserved; *known; known++) {
+        if (strcmp(name, *known) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_column(struct mr_loader *loader, const struct mr_node *node, const char *name) {
+    if (is_reserved(name)) {
+        mr_node_fault(loader, node, NULL,
+                      "`%s` is a column that every row has; give this one another name", name);
+    } else if (!*name || strlen(name) > STAT_NAME_MAX) {
+        mr_node_fault(loader, node, NULL, "a column's name is 1 to %d bytes long", STAT_NAME_MAX);
+    }
+}
+
+static bool is_group(const struct mr_plan *plan, const char *name, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(plan->groups[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `index` counts the groups that were read; the ones before it are compared. */
+static void check_group(struct mr_loader *loader, const struct mr_node *node, const char *name,
+                        size_t *index) {
+    const struct mr_plan *plan = loader->plan;
+    check_column(loader, node, name);
+    if (*index < plan->group_count && strcmp(plan->groups[*index].name, name) == 0) {
+        if (is_group(plan, name, *index)) {
+            mr_node_fault(loader, node, NULL, "there are two columns `%s`", name);
+        }
+        (*index)++;
+    }
+}
+
+static void check_groups(struct mr_loader *loader, const struct mr_node *list) {
+    size_t index = 0;
+    for (const struct mr_node *item = list->first; item; item = item->next) {
+        if (item->kind == MR_NODE_SCALAR) {
+            check_group(loader, item, item->text, &index);
+        }
+        for (const struct mr_node *pair = item->kind == MR_NODE_MAP ? item->first : NULL; pair;
+             pair = pair->next) {
+            check_group(loader, pair->key, pair->key->text, &index);
+        }
+    }
+}
+
+void mr_columns_check(struct mr_loader *loader) {
+    const struct mr_node *groups = mr_node_find(loader->root, "group_by");
+    const struct mr_node *stats = mr_node_find(loader->root, "stats");
+    if (groups && groups->kind == MR_NODE_LIST) {
+        check_groups(loader, groups);
+    }
+    for (const struct mr_node *stat = stats && stats->kind == MR_NODE_MAP ? stats->first : NULL;
+         stat; stat = stat->next) {
+        const char *name = stat->key->text;
+        check_column(loader, stat->key, name);
+        if (is_group(loader->plan, name, loader->plan->group_count)) {
+            mr_node_fault(loader, stat->key, NULL, "`%s` is a column of group_by already", name);
+        }
+    }
+}

@@ -1,0 +1,211 @@
+/* Plan: what was loaded becomes what tasks run: fields slot by slot, accumulators in a fixed
+ * order, the names of the job's own topics, and the layout.
+ *
+ * The layout is the text of everything that gives the bytes of a cell their meaning:
+ *
+ *   window tumbling every=1m
+ *   group device=device
+ *   duplicates by=device,stream,sequence
+ *   measure count v1
+ *   measure moments v1 power
+ *   measure digest v1 power m=6
+ *
+ * Its hash goes with every changelog record; when it differs, the bytes are not read. So it has
+ * what the bytes depend on and nothing else: accumulators are ordered by field and kind, not by
+ * their place in the file, and a job may reorder, rename or add columns of the same accumulators
+ * and keep its state. */
+#include "engine/job/load.h"
+#include <millrace/hash.h>
+#include <stdlib.h>
+
+/* ---- Measures ---------------------------------------------------------------------------------
+ */
+
+static size_t rank(const struct mr_aggregate_type *type) {
+    size_t index = 0;
+    while (mr_aggregate_types[index] != type) {
+        index++;
+    }
+    return index;
+}
+
+/* Without a field first, then by the field's name, then in the order of the aggregates' table. */
+static bool stands_before(const struct mr_loader *loader, const struct mr_measure *a,
+                          const struct mr_measure *b) {
+    if (a->slot == b->slot) {
+        return rank(a->aggregate) < rank(b->aggregate);
+    }
+    if (a->slot < 0 || b->slot < 0) {
+        return a->slot < 0;
+    }
+    return strcmp(loader->fields[a->slot].name, loader->fields[b->slot].name) < 0;
+}
+
+/* Sorts by insertion; `order[i]` is where measure i of the loader went. */
+static void sort_measures(struct mr_loader *loader) {
+    struct mr_plan *plan = loader->plan;
+    struct mr_measure *sorted =
+        mr_arena_take(plan->memory, (loader->measure_count + 1) * sizeof *sorted);
+    size_t from[MR_STATS_MAX], to[MR_STATS_MAX];
+    for (size_t i = 0; i < loader->measure_count; i++) {
+        size_t at = i;
+        for (; at > 0 && stands_before(loader, &loader->measures[i], &sorted[at - 1]); at--) {
+            sorted[at] = sorted[at - 1];
+            from[at] = from[at - 1];
+        }
+        sorted[at] = loader->measures[i];
+        from[at] = i;
+    }
+    for (size_t i = 0; i < loader->measure_count; i++) {
+        to[from[i]] = i;
+    }
+    for (size_t i = 0; i < plan->stat_count; i++) {
+        plan->stats[i].measure = to[plan->stats[i].measure];
+    }
+    plan->measures = (struct mr_measures){sorted, loader->measure_count};
+}
+
+/* ---- Layout -----------------------------------------------------------------------------------
+ */
+
+static void add_option(struct mr_buffer *out, const struct mr_option *option, const void *options) {
+    const void *member = (const char *)options + option->offset;
+    char text[MR_TEXT_MAX];
+    if (option->type == MR_OPTION_DURATION) {
+        int64_t ns;
+        memcpy(&ns, member, sizeof ns);
+        mr_buffer_format(out, " %s=%s", option->name, mr_format_duration(ns, text));
+    } else if (option->type == MR_OPTION_TEXT) {
+        const char *value;
+        memcpy(&value, member, sizeof value);
+        mr_buffer_format(out, " %s=%s", option->name, value ? value : "");
+    } else if (option->type == MR_OPTION_CHOICE) {
+        int value;
+        memcpy(&value, member, sizeof value);
+        mr_buffer_format(out, " %s=%d", option->name, value);
+    }
+}
+
+static void add_window(struct mr_buffer *out, const struct mr_plan *plan) {
+    mr_buffer_format(out, "window %s", plan->window.type->name);
+    for (const struct mr_option *o = plan->window.type->options; o->name; o++) {
+        add_option(out, o, plan->window.options);
+    }
+    mr_buffer_text(out, "\n");
+}
+
+/* What keyed cells are keyed by. How long they are kept does not change their meaning. */
+static void add_identity(struct mr_buffer *out, const struct mr_loader *loader,
+                         const struct mr_step *step) {
+    const struct mr_option *options = step->type->options;
+    for (const struct mr_option *o = options; o && o->name; o++) {
+        if (o->type != MR_OPTION_FIELDS) {
+            continue;
+        }
+        struct mr_slots slots;
+        memcpy(&slots, (const char *)step->options + o->offset, sizeof slots);
+        mr_buffer_format(out, "%s %s=", step->type->name, o->name);
+        for (size_t i = 0; i < slots.count; i++) {
+            mr_buffer_format(out, "%s%s", i ? "," : "", loader->fields[slots.slots[i]].name);
+        }
+        mr_buffer_text(out, "\n");
+    }
+}
+
+static void add_measure(struct mr_buffer *out, const struct mr_loader *loader,
+                        const struct mr_measure *measure) {
+    char settings[256] = "";
+    mr_buffer_format(out, "measure %s v%u", measure->aggregate->name, measure->aggregate->version);
+    if (measure->slot >= 0) {
+        mr_buffer_format(out, " %s", loader->fields[measure->slot].name);
+    }
+    if (measure->aggregate->describe) {
+        measure->aggregate->describe(measure->settings, settings, sizeof settings);
+        mr_buffer_format(out, " %s", settings);
+    }
+    mr_buffer_text(out, "\n");
+}
+
+static void make_layout(struct mr_loader *loader) {
+    struct mr_plan *plan = loader->plan;
+    struct mr_buffer out = {0};
+    add_window(&out, plan);
+    for (size_t i = 0; i < plan->group_count; i++) {
+        mr_buffer_format(&out, "group %s=%s\n", plan->groups[i].name,
+                         loader->fields[plan->groups[i].slot].name);
+    }
+    for (size_t i = 0; i < plan->step_count; i++) {
+        add_identity(&out, loader, &plan->steps[i]);
+    }
+    for (size_t i = 0; i < plan->measures.count; i++) {
+        add_measure(&out, loader, &plan->measures.items[i]);
+    }
+    plan->layout = mr_source_copy(&loader->source, mr_buffer_slice(&out));
+    plan->layout_hash = mr_hash64(out.data, out.length);
+    mr_buffer_finish(&out);
+}
+
+/* ---- The rest ---------------------------------------------------------------------------------
+ */
+
+static void set_fields(struct mr_loader *loader) {
+    struct mr_input *input = &loader->plan->input;
+    struct mr_field *fields =
+        mr_arena_take(loader->plan->memory, (loader->field_count + 1) * sizeof *fields);
+    memcpy(fields, loader->fields, loader->field_count * sizeof *fields);
+    input->fields = fields;
+    input->field_count = loader->field_count;
+    input->key_slot = -1;
+    if (input->key_source != MR_KEY_NONE) {
+        bool by_name = input->key_source == MR_KEY_FIELD;
+        input->key_slot = mr_field_find(loader, by_name ? input->key_name : "key");
+    }
+}
+
+void mr_plan_finish(struct mr_loader *loader) {
+    struct mr_plan *plan = loader->plan;
+    sort_measures(loader);
+    set_fields(loader);
+    make_layout(loader);
+    plan->changelog_topic = mr_source_format(&loader->source, "%s-windows-changelog", plan->job);
+    plan->dead_letter_topic = mr_source_format(&loader->source, "%s-dead-letters", plan->job);
+}
+
+/* ---- Questions to a plan ----------------------------------------------------------------------
+ */
+
+static bool is_grouped_by_key(const struct mr_plan *plan) {
+    for (size_t i = 0; i < plan->group_count; i++) {
+        if (plan->groups[i].slot == plan->input.key_slot) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
+                              struct mr_error *err) {
+    if (partitions == 1 || is_grouped_by_key(plan)) {
+        return MR_OK;
+    }
+    const struct mr_input *input = &plan->input;
+    const char *key = input->key_source == MR_KEY_FIELD ? input->key_name : "key";
+    if (input->key_source == MR_KEY_NONE) {
+        return mr_error_set(err, MR_REJECT,
+                            "`%s` has several partitions and the job does not say what its key is: "
+                            "name it in `from: {key: ...}` and in `group_by`, or give the topic "
+                            "one partition; regrouping comes in a later version",
+                            plan->topic);
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "`group_by` does not have `%s`, by which `%s` is partitioned: add it to "
+                        "`group_by`, or give the topic one partition; regrouping comes in a later "
+                        "version",
+                        key, plan->topic);
+}
+
+bool mr_plan_checks_key(const struct mr_plan *plan, uint32_t partitions) {
+    enum mr_key_source source = plan->input.key_source;
+    return partitions != 1 && !plan->partitioned &&
+           (source == MR_KEY_FIELD || source == MR_KEY_HEADER);
+}

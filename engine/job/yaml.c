@@ -1,0 +1,270 @@
+/* YAML: the text of a job file -> nodes that remember where they stood.
+ *
+ * libfyaml's events are used, not its documents: an event carries its marks, so every node keeps
+ * the bytes it came from, and what job files do not need is refused while it is read, before it
+ * can cost anything: anchors, aliases, tags, merge keys, several documents, keys that are not
+ * plain words, keys given twice, more than MR_YAML_DEPTH levels.
+ *
+ * A file that is not well-formed has one fault: after it, nothing that follows can be trusted.
+ * Everything else goes on. */
+#include "engine/job/source.h"
+#include <libfyaml.h>
+#include <stdlib.h>
+#include <uthash.h>
+
+#define MR_YAML_DEPTH 16
+
+struct reader {
+    struct mr_source *source;
+    struct fy_parser *parser;
+    struct mr_node *root;
+    struct mr_node *open[MR_YAML_DEPTH]; /* maps and lists that have not ended                    */
+    struct mr_node *last[MR_YAML_DEPTH]; /* the last child of each                                */
+    struct mr_node *key[MR_YAML_DEPTH];  /* of a map: the key that waits for its value            */
+    size_t depth;
+    size_t documents;
+    bool stop;
+};
+
+static void drop_output(struct fy_diag *diag, void *user, const char *text, size_t length) {
+}
+
+static void stop_at(struct reader *reader, struct mr_place_in_file place, const char *sentence) {
+    mr_fault_add(reader->source, place, NULL, "%s", sentence);
+    reader->stop = true;
+}
+
+static struct mr_place_in_file place_of(struct fy_event *event) {
+    const struct fy_mark *start = fy_event_start_mark(event);
+    const struct fy_mark *end = fy_event_end_mark(event);
+    if (!start) {
+        return (struct mr_place_in_file){0, 0};
+    }
+    size_t width = end && end->input_pos > start->input_pos ? end->input_pos - start->input_pos : 1;
+    return (struct mr_place_in_file){start->input_pos, width};
+}
+
+static bool is_control(unsigned char byte) {
+    return (byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7F;
+}
+
+static struct mr_node *make_node(struct reader *reader, struct fy_event *event,
+                                 enum mr_node_kind kind) {
+    struct mr_node *node = mr_arena_take(reader->source->memory, sizeof *node);
+    *node = (struct mr_node){.kind = kind, .place = place_of(event), .text = ""};
+    return node;
+}
+
+static struct mr_node *make_scalar(struct reader *reader, struct fy_event *event) {
+    struct mr_node *node = make_node(reader, event, MR_NODE_SCALAR);
+    struct fy_token *token = event->scalar.value;
+    size_t length = 0;
+    const char *text = token ? fy_token_get_text(token, &length) : NULL;
+    if (!text) {
+        return node;
+    }
+    for (size_t i = 0; i < length; i++) {
+        if (is_control((unsigned char)text[i])) {
+            stop_at(reader, node->place, "a text with control characters in it");
+            return node;
+        }
+    }
+    node->text = mr_source_copy(reader->source, (struct mr_slice){text, length});
+    enum fy_scalar_style style = fy_token_scalar_style(token);
+    node->quoted = style != FYSS_PLAIN && style != FYSS_ANY;
+    return node;
+}
+
+static void append(struct reader *reader, struct mr_node *node) {
+    size_t top = reader->depth - 1;
+    struct mr_node *parent = reader->open[top];
+    node->key = reader->key[top];
+    reader->key[top] = NULL;
+    if (reader->last[top]) {
+        reader->last[top]->next = node;
+    } else {
+        parent->first = node;
+    }
+    reader->last[top] = node;
+    parent->count++;
+}
+
+static void take_key(struct reader *reader, struct mr_node *node) {
+    if (node->kind != MR_NODE_SCALAR) {
+        stop_at(reader, node->place, "a key must be a word");
+    } else if (strcmp(node->text, "<<") == 0) {
+        stop_at(reader, node->place, "merge keys (`<<`) are not part of a job file");
+    } else {
+        reader->key[reader->depth - 1] = node;
+    }
+}
+
+/* A finished scalar, or a map or list that begins. */
+static void take_node(struct reader *reader, struct mr_node *node) {
+    if (reader->depth == 0) {
+        reader->root = node;
+    } else if (reader->open[reader->depth - 1]->kind == MR_NODE_MAP &&
+               !reader->key[reader->depth - 1]) {
+        take_key(reader, node);
+        return;
+    } else {
+        append(reader, node);
+        if (node->kind == MR_NODE_SCALAR) {
+            mr_variables_expand(reader->source, node);
+        }
+    }
+    if (node->kind == MR_NODE_SCALAR || reader->stop) {
+        return;
+    }
+    if (reader->depth == MR_YAML_DEPTH) {
+        stop_at(reader, node->place, "nested too deeply: a job file has at most 16 levels");
+        return;
+    }
+    reader->open[reader->depth] = node;
+    reader->last[reader->depth] = NULL;
+    reader->key[reader->depth] = NULL;
+    reader->depth++;
+}
+
+struct seen {
+    const char *text;
+    const struct mr_node *key;
+    UT_hash_handle hh;
+};
+
+/* Two values under one key: which of them was meant? */
+static void refuse_repeated_keys(struct reader *reader, const struct mr_node *map) {
+    struct seen *seen = NULL;
+    struct seen *rows = mr_allocate_array(map->count + 1, struct seen);
+    size_t used = 0;
+    for (const struct mr_node *child = map->first; child; child = child->next) {
+        struct seen *found = NULL;
+        HASH_FIND_STR(seen, child->key->text, found);
+        if (found) {
+            mr_fault_add(reader->source, child->key->place, NULL, "`%s` is given twice",
+                         child->key->text);
+            continue;
+        }
+        struct seen *row = &rows[used++];
+        *row = (struct seen){.text = child->key->text, .key = child->key};
+        HASH_ADD_KEYPTR(hh, seen, row->text, strlen(row->text), row);
+    }
+    HASH_CLEAR(hh, seen);
+    free(rows);
+}
+
+static void take_end(struct reader *reader) {
+    struct mr_node *node = reader->open[--reader->depth];
+    if (node->kind == MR_NODE_MAP) {
+        refuse_repeated_keys(reader, node);
+    }
+}
+
+static bool refuse_extras(struct reader *reader, struct fy_event *event) {
+    if (event->type == FYET_ALIAS || fy_event_get_anchor_token(event)) {
+        stop_at(reader, place_of(event),
+                "anchors and aliases (`&`, `*`) are not part of a job "
+                "file; quote a text that begins with one of them");
+    } else if (fy_event_get_tag_token(event)) {
+        stop_at(reader, place_of(event),
+                "tags (`!`) are not part of a job file; quote a text that begins with one");
+    }
+    return reader->stop;
+}
+
+static void take_event(struct reader *reader, struct fy_event *event) {
+    if (refuse_extras(reader, event)) {
+        return;
+    }
+    switch (event->type) {
+    case FYET_DOCUMENT_START:
+        if (reader->documents++ > 0) {
+            stop_at(reader, place_of(event), "one file holds one job: there is a second document");
+        }
+        break;
+    case FYET_SCALAR:
+        take_node(reader, make_scalar(reader, event));
+        break;
+    case FYET_MAPPING_START:
+        take_node(reader, make_node(reader, event, MR_NODE_MAP));
+        break;
+    case FYET_SEQUENCE_START:
+        take_node(reader, make_node(reader, event, MR_NODE_LIST));
+        break;
+    case FYET_MAPPING_END:
+    case FYET_SEQUENCE_END:
+        take_end(reader);
+        break;
+    default:
+        break;
+    }
+}
+
+/* The bytes of line and column (from 1) that libfyaml speaks of. */
+static struct mr_place_in_file place_at(const struct mr_source *source, int line, int column) {
+    size_t at = 0;
+    for (int i = 1; i < line && at < source->text.length; at++) {
+        i += source->text.data[at] == '\n';
+    }
+    size_t end = at + (size_t)(column > 1 ? column - 1 : 0);
+    for (; at < end && at < source->text.length && source->text.data[at] != '\n'; at++) {
+    }
+    return (struct mr_place_in_file){at, 1};
+}
+
+static void report_bad_yaml(struct reader *reader, struct fy_diag *diag) {
+    void *walk = NULL;
+    struct fy_diag_error *error = fy_diag_errors_iterate(diag, &walk);
+    if (!error) {
+        mr_fault_add(reader->source, MR_WHOLE_FILE, NULL, "not valid YAML");
+        return;
+    }
+    mr_fault_add(reader->source, place_at(reader->source, error->line, error->column), NULL,
+                 "not valid YAML: %s", error->msg);
+}
+
+static void read_events(struct reader *reader, struct fy_diag *diag) {
+    struct fy_event *event;
+    while (!reader->stop && (event = fy_parser_parse(reader->parser))) {
+        take_event(reader, event);
+        fy_parser_event_free(reader->parser, event);
+    }
+    if (!reader->stop && fy_parser_get_stream_error(reader->parser)) {
+        report_bad_yaml(reader, diag);
+        reader->stop = true;
+    }
+}
+
+struct mr_node *mr_yaml_read(struct mr_source *source) {
+    struct fy_diag_cfg diag_settings;
+    fy_diag_cfg_default(&diag_settings);
+    diag_settings.fp = NULL;
+    diag_settings.output_fn = drop_output;
+    struct fy_diag *diag = fy_diag_create(&diag_settings);
+    fy_diag_set_collect_errors(diag, true);
+    struct fy_parse_cfg settings = {.search_path = "", .flags = FYPCF_QUIET, .diag = diag};
+    struct reader reader = {.source = source, .parser = fy_parser_create(&settings)};
+    if (fy_parser_set_string(reader.parser, source->text.data, source->text.length) == 0) {
+        read_events(&reader, diag);
+    }
+    fy_parser_destroy(reader.parser);
+    fy_diag_destroy(diag);
+    if (reader.stop) {
+        return NULL;
+    }
+    if (!reader.root || reader.root->kind != MR_NODE_MAP) {
+        mr_fault_add(source, MR_WHOLE_FILE, "the smallest one has job, from, window, stats and to",
+                     "a job file is a list of `key: value` lines");
+        return NULL;
+    }
+    return reader.root;
+}
+
+const struct mr_node *mr_node_find(const struct mr_node *map, const char *key) {
+    for (const struct mr_node *child = map->first; child; child = child->next) {
+        if (strcmp(child->key->text, key) == 0) {
+            return child;
+        }
+    }
+    return NULL;
+}
