@@ -36,6 +36,12 @@ static void load_timestamp(struct mr_loader *loader, const struct mr_node *node)
     }
 }
 
+static void schema_timestamp(struct mr_buffer *out) {
+    mr_buffer_text(out, "{\"anyOf\":[{\"const\":\"log\"},");
+    mr_schema_section(out, &time_section);
+    mr_buffer_text(out, "]}");
+}
+
 /* ---- samples ----------------------------------------------------------------------------------
  */
 
@@ -324,6 +330,7 @@ static const struct mr_form from_forms[] = {
              "carry their time",
      .load = load_timestamp,
      .section = &time_section,
+     .schema = schema_timestamp,
      .shape = "the word log, or"},
     {.name = "samples",
      .help = "The times of the samples when fields are arrays",

@@ -16,11 +16,11 @@
 /* ---- Faults -------------------------------------------------------------------------------- */
 struct mr_fault {
     char *file;
-    int line, column;     /* from 1; 0: the file as a whole                                   */
-    char *text;           /* "unknown key `windw`"                                            */
-    char *source;         /* the line, for the caret; NULL: none                              */
-    int width;            /* columns under the caret                                          */
-    char *suggestion;     /* "did you mean `window`?"; NULL: none                             */
+    int line, column; /* from 1; 0: the file as a whole                                   */
+    char *text;       /* "unknown key `windw`"                                            */
+    char *source;     /* the line, for the caret; NULL: none                              */
+    int width;        /* columns under the caret                                          */
+    char *suggestion; /* "did you mean `window`?"; NULL: none                             */
 };
 struct mr_faults {
     struct mr_fault *items;
@@ -50,10 +50,10 @@ struct mr_group_column {
     uint16_t slot;
 };
 
-struct mr_stat { /* one column of the row */
-    const char *name;                /* "power_mean"                     */
-    const char *text;                /* "mean(power)", as the job has it */
-    size_t measure;                  /* index in plan->measures          */
+struct mr_stat {      /* one column of the row */
+    const char *name; /* "power_mean"                     */
+    const char *text; /* "mean(power)", as the job has it */
+    size_t measure;   /* index in plan->measures          */
     const struct mr_result *result;
     const void *arguments;
 };
@@ -71,7 +71,7 @@ struct mr_plan {
     const char *topic;
     const struct mr_codec_type *codec;
     struct mr_input input;
-    bool partitioned;              /* the job vouches for it (from.partitioned) */
+    bool partitioned; /* the job vouches for it (from.partitioned) */
 
     struct mr_lateness lateness;
     struct mr_step *steps;
@@ -83,20 +83,20 @@ struct mr_plan {
     struct mr_stat *stats;
     size_t stat_count;
 
-    int64_t preview_ns;            /* 0: no previews                        */
+    int64_t preview_ns; /* 0: no previews                        */
     int64_t retain_ns, commit_ns;
     int64_t memory_bytes;
     struct mr_output *outputs;
     size_t output_count;
-    double stop_share;             /* 1: never                              */
-    int64_t stop_within_ns;        /* wall time                             */
-    const char *const *tests;      /* case files, relative to the job file; ends with NULL */
+    double stop_share;        /* 1: never                              */
+    int64_t stop_within_ns;   /* wall time                             */
+    const char *const *tests; /* case files, relative to the job file; ends with NULL */
 
     const char *changelog_topic;   /* "<job>-windows-changelog"             */
     const char *dead_letter_topic; /* "<job>-dead-letters"                  */
-    const char *layout;            /* window, groups, accumulators and their versions, a line each */
+    const char *layout; /* window, groups, accumulators and their versions, a line each */
     uint64_t layout_hash;
-    struct mr_arena *memory;       /* everything above lives here           */
+    struct mr_arena *memory; /* everything above lives here           */
 };
 
 /* Loads and checks one file. MR_OK and a plan, or MR_REJECT and every fault of the file.

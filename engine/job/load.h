@@ -77,6 +77,11 @@ void mr_operators_load(struct mr_loader *loader);
 const char *const *mr_section_names(struct mr_loader *loader, const struct mr_option *options,
                                     const struct mr_form *forms);
 
+/* ---- JSON Schema ---------------------------------------------------------------------------- */
+void mr_schema_section(struct mr_buffer *out, const struct mr_section *section);
+void mr_schema_window(struct mr_buffer *out);
+void mr_schema_stats(struct mr_buffer *out);
+
 /* ---- Faults at a node: silent where the node is broken already; never shows a variable's value */
 void mr_node_fault(struct mr_loader *loader, const struct mr_node *node, const char *suggestion,
                    const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -265,9 +265,10 @@ static void schema_texts(struct mr_buffer *out) {
     mr_buffer_text(out, "{\"type\":\"array\",\"items\":{\"type\":\"string\"}}");
 }
 
-static void schema_stats(struct mr_buffer *out) {
-    mr_buffer_text(out, "{\"type\":\"object\",\"minProperties\":1,"
-                        "\"additionalProperties\":{\"type\":\"string\"}}");
+static void schema_to(struct mr_buffer *out) {
+    mr_buffer_text(out, "{\"type\":\"array\",\"minItems\":1,\"items\":");
+    mr_schema_section(out, &mr_output_section);
+    mr_buffer_text(out, "}");
 }
 
 /* ---- The root ---------------------------------------------------------------------------------
@@ -328,13 +329,14 @@ const struct mr_form mr_result_forms[] = {
      .missing = "`window: {every: 1m}` makes a row a minute; this version does not have jobs "
                 "without a window yet",
      .load = load_window,
+     .schema = mr_schema_window,
      .shape = "a kind of window, below"},
     {.name = "stats",
      .help = "The columns of a row: name: statistic",
      .required = true,
      .missing = "such as `power_mean: mean(power)`",
      .load = mr_stats_load,
-     .schema = schema_stats,
+     .schema = mr_schema_stats,
      .shape = "a map of column: statistic, below"},
     {.name = "emit",
      .help = "Rows before a window closes",
@@ -350,6 +352,7 @@ const struct mr_form mr_result_forms[] = {
      .missing = "`to: [{topic: ...}]` says where the rows go",
      .load = load_to,
      .section = &mr_output_section,
+     .schema = schema_to,
      .shape = "a list of"},
     {.name = "tests",
      .help = "Case files of this job, relative to it",

@@ -1,0 +1,298 @@
+/* Explain: what the job will do, before it runs, for the person who will run it.
+ *
+ * Sizes of accumulators are not guessed: each aggregate is given MR_BLOCK values that swing by a
+ * tenth about 1 and is packed, as the engine does at a commit. The other figure is the most that
+ * it can ever hold.
+ *
+ *   changelog    every group that had records writes its open window, whole, once a commit
+ *   memory       open windows as accumulators, closed ones packed, until they are dropped */
+#include "engine/job/job.h"
+#include <math.h>
+#include <stdlib.h>
+
+/* What a cell costs beside its accumulators: its key, its place in the tables. */
+#define CELL_OVERHEAD 128
+
+struct size {
+    int64_t memory, packed, most; /* bytes */
+};
+
+/* ---- Sizes ------------------------------------------------------------------------------------
+ */
+
+static struct mr_summary summarise(const double *values, uint32_t count) {
+    struct mr_summary summary = {
+        .finite = count, .shift = values[0], .min = values[0], .max = values[0]};
+    for (uint32_t i = 0; i < count; i++) {
+        double deviation = values[i] - summary.shift;
+        summary.deviations += deviation;
+        summary.squares += deviation * deviation;
+        summary.min = fmin(summary.min, values[i]);
+        summary.max = fmax(summary.max, values[i]);
+    }
+    return summary;
+}
+
+static struct size size_of(const struct mr_measure *measure) {
+    const struct mr_aggregate_type *type = measure->aggregate;
+    double values[MR_BLOCK];
+    for (int i = 0; i < MR_BLOCK; i++) {
+        values[i] = 1 + 0.1 * sin(i);
+    }
+    struct mr_summary summary = summarise(values, MR_BLOCK);
+    struct mr_record record = {
+        .samples = MR_BLOCK, .rate_hz = 1000, .last_ns = MR_BLOCK * (MR_SECOND / 1000)};
+    struct mr_part part = {.n = MR_BLOCK, .seconds = 0.001, .record = &record};
+    if (measure->slot >= 0) {
+        part.f64 = values;
+        part.summary = &summary;
+    }
+    struct mr_accumulator accumulator = {.head = mr_allocate(type->head_size)};
+    struct mr_accumulator packed = {0};
+    type->add(&accumulator, measure->settings, &part);
+    type->pack(&accumulator, measure->settings, &packed);
+    struct size size = {type->head_size + accumulator.capacity, packed.length,
+                        type->head_size + type->body_max};
+    free(accumulator.head);
+    free(accumulator.body);
+    free(packed.body);
+    return size;
+}
+
+static struct size size_of_cell(const struct mr_plan *plan) {
+    struct size sum = {CELL_OVERHEAD, CELL_OVERHEAD / 2, CELL_OVERHEAD};
+    for (size_t i = 0; i < plan->measures.count; i++) {
+        struct size size = size_of(&plan->measures.items[i]);
+        sum.memory += size.memory;
+        sum.packed += size.packed;
+        sum.most += size.most;
+    }
+    return sum;
+}
+
+/* ---- Text helpers -----------------------------------------------------------------------------
+ */
+
+static void print_duration(int64_t ns, FILE *out) {
+    char text[MR_TEXT_MAX];
+    fputs(mr_format_duration(ns, text), out);
+}
+
+static void print_bytes(double bytes, FILE *out) {
+    char text[MR_TEXT_MAX];
+    fputs(mr_format_size(bytes < 0x1p62 ? (int64_t)bytes : INT64_MAX, text), out);
+}
+
+static const char *plural(uint64_t count) {
+    return count == 1 ? "" : "s";
+}
+
+static const char *field_name(const struct mr_plan *plan, int slot) {
+    return slot >= 0 ? plan->input.fields[slot].name : "";
+}
+
+/* ---- Topics -----------------------------------------------------------------------------------
+ */
+
+static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
+    char count[MR_TEXT_MAX] = "";
+    if (partitions > 0) {
+        snprintf(count, sizeof count, ", %u partition%s", partitions, plural(partitions));
+    }
+    fprintf(out, "\ntopics of %s\n", plan->log_url);
+    fprintf(out, "  %-36s read: %s%s\n", plan->topic, plan->codec->name, count);
+    for (size_t i = 0; i < plan->output_count; i++) {
+        const struct mr_output *output = &plan->outputs[i];
+        fprintf(out, "  %-36s written: rows, ", output->topic);
+        if (output->retention_ns < 0) {
+            fprintf(out, "kept for good\n");
+        } else {
+            fprintf(out, "kept ");
+            print_duration(output->retention_ns, out);
+            fprintf(out, "\n");
+        }
+    }
+    fprintf(out, "  %-36s written: bad records, with the reason\n", plan->dead_letter_topic);
+    fprintf(out, "  %-36s the engine's own: open and retained windows\n", plan->changelog_topic);
+}
+
+static void print_key(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
+    const struct mr_input *input = &plan->input;
+    struct mr_error err = {0};
+    if (mr_plan_checks_key(plan, partitions)) {
+        fprintf(out, "  key: %s `%s` of each record must equal its key, or it is a dead letter\n",
+                input->key_source == MR_KEY_HEADER ? "header" : "field", input->key_name);
+    }
+    if (mr_plan_admits(plan, partitions, &err) != MR_OK) {
+        fprintf(out, "  %s: %s\n", partitions ? "this will not run" : "needs one partition",
+                err.text);
+    }
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------
+ */
+
+static void print_fields(const struct mr_plan *plan, const struct mr_slots *slots, FILE *out) {
+    for (size_t i = 0; i < slots->count; i++) {
+        fprintf(out, "%s%s", i ? ", " : "", field_name(plan, slots->slots[i]));
+    }
+}
+
+static void print_made(const struct mr_plan *plan, const struct mr_assignments *made, FILE *out) {
+    for (size_t i = 0; i < made->count; i++) {
+        fprintf(out, "%s%s", i ? ", " : "", field_name(plan, made->items[i].slot));
+    }
+}
+
+static void print_step_option(const struct mr_plan *plan, const struct mr_option *option,
+                              const void *options, FILE *out) {
+    const void *member = (const char *)options + option->offset;
+    if (option->type == MR_OPTION_FIELDS) {
+        fprintf(out, "; %s: ", option->name);
+        print_fields(plan, member, out);
+    } else if (option->type == MR_OPTION_ASSIGNMENTS) {
+        fprintf(out, ": ");
+        print_made(plan, member, out);
+    } else if (option->type == MR_OPTION_DURATION) {
+        int64_t ns;
+        memcpy(&ns, member, sizeof ns);
+        fprintf(out, "; %s: ", option->name);
+        print_duration(ns, out);
+    }
+}
+
+static void print_steps(const struct mr_plan *plan, FILE *out) {
+    fprintf(out, "\nsteps of a record\n");
+    fprintf(out, "  %-12s %s\n", "decode", plan->codec->summary);
+    fprintf(out, "  %-12s more than ", "ahead");
+    print_duration(plan->lateness.max_ahead_ns, out);
+    fprintf(out, " beyond the time the log took it: to the dead letters\n");
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct mr_step *step = &plan->steps[i];
+        fprintf(out, "  %-12s %s", step->type->name, step->type->summary);
+        for (const struct mr_option *o = step->type->options; o && o->name; o++) {
+            print_step_option(plan, o, step->options, out);
+        }
+        fprintf(out, "\n");
+    }
+}
+
+/* ---- Rows -------------------------------------------------------------------------------------
+ */
+
+static void print_rows(const struct mr_plan *plan, FILE *out) {
+    fprintf(out, "\nrows: one per window");
+    for (size_t i = 0; i < plan->group_count; i++) {
+        fprintf(out, "%s%s", i ? ", " : " and ", plan->groups[i].name);
+    }
+    fprintf(out, "\n  job");
+    for (size_t i = 0; i < plan->group_count; i++) {
+        fprintf(out, ", %s", plan->groups[i].name);
+    }
+    fprintf(out, ", window_start, window_end, closed, rev\n");
+    for (size_t i = 0; i < plan->stat_count; i++) {
+        fprintf(out, "  %-20s %s\n", plan->stats[i].name, plan->stats[i].text);
+    }
+}
+
+/* ---- Time -------------------------------------------------------------------------------------
+ */
+
+static void print_late_rule(const struct mr_plan *plan, FILE *out) {
+    static const char *const rules[] = {
+        [MR_LATE_REVISE] = "A record for a closed window still counts: the row comes again, with "
+                           "rev one higher, until the window is ",
+        [MR_LATE_DROP] = "A record for a closed window is dropped and counted as late",
+        [MR_LATE_DEAD_LETTER] = "A record for a closed window is counted as late and copied to "
+                                "the dead letters",
+    };
+    fprintf(out, "  %s", rules[plan->lateness.late]);
+    if (plan->lateness.late == MR_LATE_REVISE) {
+        print_duration(plan->retain_ns, out);
+        fprintf(out, " past its close");
+    }
+    fprintf(out, ".\n");
+}
+
+static void print_time(const struct mr_plan *plan, FILE *out) {
+    const struct mr_lateness *lateness = &plan->lateness;
+    fprintf(out, "\ntime\n  A row closes when a record shows that the stream is ");
+    print_duration(lateness->grace_ns, out);
+    fprintf(out, " past the end of its window,\n  or, after ");
+    print_duration(lateness->idle_ns, out);
+    fprintf(out, " of silence in its partition, when the clock does.\n");
+    print_late_rule(plan, out);
+    if (plan->preview_ns > 0) {
+        fprintf(out, "  While a window is open a row with closed: false comes every ");
+        print_duration(plan->preview_ns, out);
+        fprintf(out, ".\n");
+    }
+    fprintf(out, "  A closed row is there ");
+    print_duration(lateness->grace_ns, out);
+    fprintf(out, " to ");
+    print_duration(mr_time_add(lateness->grace_ns, plan->commit_ns), out);
+    fprintf(out, " after the end of its window (grace, then the next commit).\n");
+}
+
+/* ---- State ------------------------------------------------------------------------------------
+ */
+
+static void print_measure(const struct mr_plan *plan, const struct mr_measure *measure, FILE *out) {
+    char name[96], settings[64] = "";
+    struct size size = size_of(measure);
+    if (measure->aggregate->describe) {
+        measure->aggregate->describe(measure->settings, settings, sizeof settings);
+    }
+    snprintf(name, sizeof name, "%s%s%s%s%s", measure->aggregate->name,
+             measure->slot >= 0 ? " of " : "", field_name(plan, measure->slot),
+             *settings ? ", " : "", settings);
+    fprintf(out, "  %-36s %8lld %10lld %10lld\n", name, (long long)size.memory,
+            (long long)size.packed, (long long)size.most);
+}
+
+/* Windows of a group that are in memory at one time. */
+static double count_windows(const struct mr_plan *plan, int64_t kept_ns) {
+    struct mr_span span = plan->window.type->span(plan->window.options, 0);
+    return ceil((double)kept_ns / (double)(span.end_ns - span.start_ns));
+}
+
+static void print_totals(const struct mr_plan *plan, uint64_t groups, FILE *out) {
+    struct size cell = size_of_cell(plan);
+    double open = 1 + count_windows(plan, plan->lateness.grace_ns);
+    double closed = count_windows(plan, plan->retain_ns);
+    double memory = (double)groups * (open * (double)cell.memory + closed * (double)cell.packed);
+    double rate = (double)groups * (double)cell.packed / ((double)plan->commit_ns / 1e9);
+    fprintf(out, "  %-36s %8lld %10lld %10lld\n", "one group and window, in all",
+            (long long)cell.memory, (long long)cell.packed, (long long)cell.most);
+    fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
+    fprintf(out, "  memory     ");
+    print_bytes(memory, out);
+    fprintf(out, ": of each group %.0f open and %.0f closed windows; the limit is ", open, closed);
+    print_bytes((double)plan->memory_bytes, out);
+    fprintf(out, "\n  changelog  %.2f MB/s, when every group has records in every commit (",
+            rate / 1e6);
+    print_duration(plan->commit_ns, out);
+    fprintf(out, ")\n");
+    if (memory > (double)plan->memory_bytes) {
+        fprintf(out,
+                "  The limit will stop the job: raise `memory`, or lower `retain` or `grace`.\n");
+    }
+}
+
+static void print_state(const struct mr_plan *plan, uint64_t groups, FILE *out) {
+    fprintf(out, "\nstate, bytes %28s %8s %10s %10s\n", "", "memory", "packed", "at most");
+    for (size_t i = 0; i < plan->measures.count; i++) {
+        print_measure(plan, &plan->measures.items[i], out);
+    }
+    print_totals(plan, groups, out);
+}
+
+void mr_plan_explain(const struct mr_plan *plan, uint64_t groups, uint32_t partitions, FILE *out) {
+    fprintf(out, "job %s%s%s\n", plan->job, *plan->description ? ": " : "", plan->description);
+    print_topics(plan, partitions, out);
+    print_key(plan, partitions, out);
+    print_steps(plan, out);
+    print_rows(plan, out);
+    print_time(plan, out);
+    print_state(plan, groups, out);
+}

@@ -1,0 +1,183 @@
+/* Reference: what a job file may say, as a page for people, from the same tables. */
+#include "engine/job/load.h"
+
+static const char *value_of(const struct mr_option *option) {
+    static const char *const names[] = {
+        [MR_OPTION_TEXT] = "text",
+        [MR_OPTION_NUMBER] = "number",
+        [MR_OPTION_SHARE] = "share: `5%`",
+        [MR_OPTION_DURATION] = "duration: `5s`",
+        [MR_OPTION_SIZE] = "size: `64MiB`",
+        [MR_OPTION_BOOL] = "`true` or `false`",
+        [MR_OPTION_CHOICE] = NULL,
+        [MR_OPTION_FIELDS] = "list of fields",
+        [MR_OPTION_EXPRESSION] = "condition",
+        [MR_OPTION_ASSIGNMENTS] = "map of field: expression",
+    };
+    return names[option->type];
+}
+
+static void print_choices(const char *choices, FILE *out) {
+    for (const char *at = choices; *at;) {
+        size_t length = strcspn(at, "|");
+        fprintf(out, "%s`%.*s`", at == choices ? "" : ", ", (int)length, at);
+        at += length + (at[length] == '|');
+    }
+}
+
+static void print_option(const struct mr_option *option, const char *name, FILE *out) {
+    fprintf(out, "| `%s` | ", name);
+    if (value_of(option)) {
+        fputs(value_of(option), out);
+    } else {
+        print_choices(option->choices, out);
+    }
+    if (!option->fallback) {
+        fprintf(out, " | required");
+    } else if (*option->fallback) {
+        fprintf(out, " | `%s`", option->fallback);
+    } else {
+        fprintf(out, " | none");
+    }
+    fprintf(out, " | %s |\n", option->help);
+}
+
+static void print_table_head(FILE *out) {
+    fprintf(out, "\n| key | value | default | meaning |\n| --- | --- | --- | --- |\n");
+}
+
+static void print_options(const struct mr_option *options, FILE *out) {
+    for (const struct mr_option *option = options; option && option->name; option++) {
+        print_option(option, option->name, out);
+    }
+}
+
+static void print_forms(const struct mr_form *forms, FILE *out) {
+    for (const struct mr_form *form = forms; form && form->name; form++) {
+        fprintf(out, "| `%s` | %s%s | %s | %s |\n", form->name, form->shape ? form->shape : "",
+                form->section ? (form->shape ? " a section, below" : "a section, below") : "",
+                form->required ? "required" : "none", form->help);
+    }
+}
+
+/* A heading and a table for every section below this one. */
+static void print_sections(const struct mr_form *forms, const char *path, FILE *out) {
+    for (const struct mr_form *form = forms; form && form->name; form++) {
+        if (!form->section) {
+            continue;
+        }
+        char name[128];
+        snprintf(name, sizeof name, "%s%s%s", path, *path ? "." : "", form->name);
+        fprintf(out, "\n## %s\n\n%s.\n", name, form->section->summary);
+        print_table_head(out);
+        print_options(form->section->options, out);
+        print_forms(form->section->forms, out);
+        print_sections(form->section->forms, name, out);
+    }
+}
+
+static void print_operators(FILE *out) {
+    for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
+        const struct mr_option *options = (*type)->options;
+        if ((*type)->place == MR_PLACE_WINDOW) {
+            continue;
+        }
+        fprintf(out, "\n## %s\n\n%s.\n", (*type)->name, (*type)->summary);
+        if (options && options->name) {
+            print_table_head(out);
+            for (const struct mr_option *option = options; option->name; option++) {
+                print_option(option, *option->name ? option->name : (*type)->name, out);
+            }
+        }
+        if ((*type)->place == MR_PLACE_DUPLICATES) {
+            fprintf(out, "\nFrames are checked without being asked, by device, stream and "
+                         "sequence.\n");
+        }
+    }
+}
+
+static void print_windows(FILE *out) {
+    fprintf(out, "\n## window\n\nThe time that one row covers.\n");
+    print_table_head(out);
+    for (const struct mr_window_type *const *type = mr_window_types; *type; type++) {
+        print_options((*type)->options, out);
+    }
+}
+
+static void print_result(const struct mr_result *result, FILE *out) {
+    fprintf(out, "| `%s", result->name);
+    if (result->field_required) {
+        fprintf(out, "(field");
+        for (const struct mr_option *row = result->arguments; row && row->name; row++) {
+            fprintf(out, row->fallback ? ", %s=%s" : ", %s", row->name, row->fallback);
+        }
+        fprintf(out, ")");
+    } else if (result->field_allowed) {
+        fprintf(out, "`, `%s(field)", result->name);
+    }
+    fprintf(out, "` | %s | %s |\n", result->summary,
+            result->needs_rate ? "samples at a fixed rate" : "");
+}
+
+static void print_stats(FILE *out) {
+    fprintf(out,
+            "\n## stats\n\n`column: statistic`. Statistics of one field share one pass and one "
+            "accumulator.\n\n| statistic | result | needs |\n| --- | --- | --- |\n");
+    for (const struct mr_aggregate_type *const *type = mr_aggregate_types; *type; type++) {
+        for (const struct mr_result *result = (*type)->results; result->name; result++) {
+            print_result(result, out);
+        }
+    }
+}
+
+static void print_formats(FILE *out) {
+    fprintf(out, "\n## Formats\n\n| format | what it is |\n| --- | --- |\n");
+    for (const struct mr_codec_type *const *type = mr_codec_types; *type; type++) {
+        fprintf(out, "| `%s` | %s |\n", (*type)->name, (*type)->summary);
+    }
+}
+
+static const char introduction[] =
+    "# The job file\n"
+    "\n"
+    "Made by `millrace validate --reference` from the tables that the program reads job files by.\n"
+    "`millrace validate --schema` prints the same as JSON Schema, for editors\n"
+    "([job.schema.json](job.schema.json)).\n"
+    "\n"
+    "A job file is one YAML document of at most 256 KiB: no anchors, aliases, tags or merge keys.\n"
+    "A key that is not on this page is an error, and so is a duration or a size without its unit\n"
+    "(`ns us ms s m h d`; `B KB MB GB KiB MiB GiB TiB`).\n"
+    "\n"
+    "Values may hold variables: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, "
+    "`${file:/path}`;\n"
+    "`$$` is a dollar sign. Inside `{}` or `[]` such a value must be quoted. What a variable holds "
+    "is\n"
+    "never shown in a message.\n"
+    "\n"
+    "Conditions and expressions: `or and not`, one comparison (`= != < <= > >=`), `+ - * /`,\n"
+    "parentheses, numbers, `'text'`, names of fields. With an array they hold sample by sample.\n"
+    "\n"
+    "A row has the columns `job`, those of `group_by`, `window_start`, `window_end`, `closed`, "
+    "`rev`,\n"
+    "then those of `stats`.\n"
+    "\n"
+    "## The file\n";
+
+void mr_job_reference(FILE *out) {
+    fputs(introduction, out);
+    print_table_head(out);
+    print_options(mr_job_options, out);
+    print_forms(mr_input_forms, out);
+    for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
+        if ((*type)->place != MR_PLACE_WINDOW) {
+            fprintf(out, "| `%s` | below | none | %s |\n", (*type)->name, (*type)->summary);
+        }
+    }
+    print_forms(mr_result_forms, out);
+    print_sections(mr_input_forms, "", out);
+    print_formats(out);
+    print_operators(out);
+    print_windows(out);
+    print_stats(out);
+    print_sections(mr_result_forms, "", out);
+}
