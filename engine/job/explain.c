@@ -1,8 +1,8 @@
 /* Explain: what the job will do, before it runs, for the person who will run it.
  *
- * Sizes of accumulators are not guessed: each aggregate is given MR_BLOCK values that swing by a
- * tenth about 1 and is packed, as the engine does at a commit. The other figure is the most that
- * it can ever hold.
+ * Sizes of accumulators are not guessed: each aggregate is given values and packed, as the engine
+ * does at a commit. Twice: a minute of alike values, one a second, and many values of both signs
+ * over twelve decades, which fills a digest as no instrument does. What a job needs lies between.
  *
  *   changelog    every group that had records writes its open window, whole, once a commit
  *   memory       open windows as accumulators, closed ones packed, until they are dropped */
@@ -13,8 +13,14 @@
 /* What a cell costs beside its accumulators: its key, its place in the tables. */
 #define CELL_OVERHEAD 128
 
+#define ALIKE_VALUES 60
+#define WIDE_BLOCKS  64
+
 struct size {
-    int64_t memory, packed, most; /* bytes */
+    int64_t memory, packed; /* bytes */
+};
+struct sizes {
+    struct size alike, wide;
 };
 
 /* ---- Sizes ------------------------------------------------------------------------------------
@@ -33,39 +39,64 @@ static struct mr_summary summarise(const double *values, uint32_t count) {
     return summary;
 }
 
-static struct size size_of(const struct mr_measure *measure) {
-    const struct mr_aggregate_type *type = measure->aggregate;
-    double values[MR_BLOCK];
-    for (int i = 0; i < MR_BLOCK; i++) {
-        values[i] = 1 + 0.1 * sin(i);
-    }
-    struct mr_summary summary = summarise(values, MR_BLOCK);
-    struct mr_record record = {
-        .samples = MR_BLOCK, .rate_hz = 1000, .last_ns = MR_BLOCK * (MR_SECOND / 1000)};
-    struct mr_part part = {.n = MR_BLOCK, .seconds = 0.001, .record = &record};
+static void add(const struct mr_measure *measure, struct mr_accumulator *accumulator,
+                const double *values, uint32_t count) {
+    struct mr_summary summary = summarise(values, count);
+    struct mr_record record = {.samples = count, .rate_hz = 1, .last_ns = (count - 1) * MR_SECOND};
+    struct mr_part part = {.n = count, .seconds = 1, .record = &record};
     if (measure->slot >= 0) {
         part.f64 = values;
         part.summary = &summary;
     }
+    measure->aggregate->add(accumulator, measure->settings, &part);
+}
+
+static void add_alike(const struct mr_measure *measure, struct mr_accumulator *accumulator) {
+    double values[ALIKE_VALUES];
+    for (int i = 0; i < ALIKE_VALUES; i++) {
+        values[i] = 1 + 0.1 * sin(i);
+    }
+    add(measure, accumulator, values, ALIKE_VALUES);
+}
+
+static void add_wide(const struct mr_measure *measure, struct mr_accumulator *accumulator) {
+    double values[MR_BLOCK];
+    for (int i = 0; i < WIDE_BLOCKS * MR_BLOCK; i++) {
+        double share = fmod(i * 0.6180339887498949, 1); /* evenly spread, without chance */
+        values[i % MR_BLOCK] = (i % 2 ? -1 : 1) * pow(10, 12 * share - 6);
+        if (i % MR_BLOCK == MR_BLOCK - 1) {
+            add(measure, accumulator, values, MR_BLOCK);
+        }
+    }
+}
+
+static struct size size_after(const struct mr_measure *measure,
+                              void (*fill)(const struct mr_measure *, struct mr_accumulator *)) {
+    const struct mr_aggregate_type *type = measure->aggregate;
     struct mr_accumulator accumulator = {.head = mr_allocate(type->head_size)};
     struct mr_accumulator packed = {0};
-    type->add(&accumulator, measure->settings, &part);
+    fill(measure, &accumulator);
     type->pack(&accumulator, measure->settings, &packed);
-    struct size size = {type->head_size + accumulator.capacity, packed.length,
-                        type->head_size + type->body_max};
+    struct size size = {type->head_size + accumulator.capacity, packed.length};
     free(accumulator.head);
     free(accumulator.body);
     free(packed.body);
     return size;
 }
 
-static struct size size_of_cell(const struct mr_plan *plan) {
-    struct size sum = {CELL_OVERHEAD, CELL_OVERHEAD / 2, CELL_OVERHEAD};
+static struct sizes sizes_of(const struct mr_measure *measure) {
+    return (struct sizes){size_after(measure, add_alike), size_after(measure, add_wide)};
+}
+
+static struct sizes sizes_of_cell(const struct mr_plan *plan) {
+    struct size start = {CELL_OVERHEAD, CELL_OVERHEAD};
+    struct sizes sum = {start, start};
     for (size_t i = 0; i < plan->measures.count; i++) {
-        struct size size = size_of(&plan->measures.items[i]);
-        sum.memory += size.memory;
-        sum.packed += size.packed;
-        sum.most += size.most;
+        struct sizes sizes = sizes_of(&plan->measures.items[i]);
+        sum.alike.memory += sizes.alike.memory;
+        sum.alike.packed += sizes.alike.packed;
+        sum.wide.memory += sizes.wide.memory;
+        sum.wide.packed += sizes.wide.packed;
     }
     return sum;
 }
@@ -201,7 +232,7 @@ static void print_rows(const struct mr_plan *plan, FILE *out) {
 static void print_late_rule(const struct mr_plan *plan, FILE *out) {
     static const char *const rules[] = {
         [MR_LATE_REVISE] = "A record for a closed window still counts: the row comes again, with "
-                           "rev one higher, until the window is ",
+                           "rev\n  one higher, until the window is ",
         [MR_LATE_DROP] = "A record for a closed window is dropped and counted as late",
         [MR_LATE_DEAD_LETTER] = "A record for a closed window is counted as late and copied to "
                                 "the dead letters",
@@ -209,7 +240,7 @@ static void print_late_rule(const struct mr_plan *plan, FILE *out) {
     fprintf(out, "  %s", rules[plan->lateness.late]);
     if (plan->lateness.late == MR_LATE_REVISE) {
         print_duration(plan->retain_ns, out);
-        fprintf(out, " past its close");
+        fprintf(out, " past its grace");
     }
     fprintf(out, ".\n");
 }
@@ -237,54 +268,73 @@ static void print_time(const struct mr_plan *plan, FILE *out) {
 /* ---- State ------------------------------------------------------------------------------------
  */
 
+static void print_sizes(const char *name, const struct sizes *sizes, FILE *out) {
+    fprintf(out, "  %-36s %8lld %8lld %12lld %8lld\n", name, (long long)sizes->alike.memory,
+            (long long)sizes->alike.packed, (long long)sizes->wide.memory,
+            (long long)sizes->wide.packed);
+}
+
 static void print_measure(const struct mr_plan *plan, const struct mr_measure *measure, FILE *out) {
     char name[96], settings[64] = "";
-    struct size size = size_of(measure);
+    struct sizes sizes = sizes_of(measure);
     if (measure->aggregate->describe) {
         measure->aggregate->describe(measure->settings, settings, sizeof settings);
     }
     snprintf(name, sizeof name, "%s%s%s%s%s", measure->aggregate->name,
              measure->slot >= 0 ? " of " : "", field_name(plan, measure->slot),
              *settings ? ", " : "", settings);
-    fprintf(out, "  %-36s %8lld %10lld %10lld\n", name, (long long)size.memory,
-            (long long)size.packed, (long long)size.most);
+    print_sizes(name, &sizes, out);
 }
 
-/* Windows of a group that are in memory at one time. */
+/* Windows of a group that begin within such a time. */
 static double count_windows(const struct mr_plan *plan, int64_t kept_ns) {
     struct mr_span span = plan->window.type->span(plan->window.options, 0);
     return ceil((double)kept_ns / (double)(span.end_ns - span.start_ns));
 }
 
-static void print_totals(const struct mr_plan *plan, uint64_t groups, FILE *out) {
-    struct size cell = size_of_cell(plan);
-    double open = 1 + count_windows(plan, plan->lateness.grace_ns);
-    double closed = count_windows(plan, plan->retain_ns);
-    double memory = (double)groups * (open * (double)cell.memory + closed * (double)cell.packed);
-    double rate = (double)groups * (double)cell.packed / ((double)plan->commit_ns / 1e9);
-    fprintf(out, "  %-36s %8lld %10lld %10lld\n", "one group and window, in all",
-            (long long)cell.memory, (long long)cell.packed, (long long)cell.most);
-    fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
+struct load {
+    double groups, open, closed; /* windows of each group */
+};
+
+static double memory_of(const struct load *load, const struct size *cell) {
+    return load->groups * (load->open * (double)cell->memory + load->closed * (double)cell->packed);
+}
+
+static void print_load(const struct mr_plan *plan, const struct load *load,
+                       const struct sizes *cell, FILE *out) {
+    double per_second = load->groups / ((double)plan->commit_ns / 1e9);
     fprintf(out, "  memory     ");
-    print_bytes(memory, out);
-    fprintf(out, ": of each group %.0f open and %.0f closed windows; the limit is ", open, closed);
+    print_bytes(memory_of(load, &cell->alike), out);
+    fprintf(out, " to ");
+    print_bytes(memory_of(load, &cell->wide), out);
+    fprintf(out, ", for %.0f open and %.0f closed windows of each; the limit is ", load->open,
+            load->closed);
     print_bytes((double)plan->memory_bytes, out);
-    fprintf(out, "\n  changelog  %.2f MB/s, when every group has records in every commit (",
-            rate / 1e6);
+    fprintf(out, "\n  changelog  %.2f to %.2f MB/s, when each has records in every commit (",
+            per_second * (double)cell->alike.packed / 1e6,
+            per_second * (double)cell->wide.packed / 1e6);
     print_duration(plan->commit_ns, out);
     fprintf(out, ")\n");
-    if (memory > (double)plan->memory_bytes) {
-        fprintf(out,
-                "  The limit will stop the job: raise `memory`, or lower `retain` or `grace`.\n");
+    if (memory_of(load, &cell->alike) > (double)plan->memory_bytes) {
+        fprintf(out, "  The limit will stop the job: raise `memory`, or lower `retain`.\n");
     }
 }
 
 static void print_state(const struct mr_plan *plan, uint64_t groups, FILE *out) {
-    fprintf(out, "\nstate, bytes %28s %8s %10s %10s\n", "", "memory", "packed", "at most");
+    struct sizes cell = sizes_of_cell(plan);
+    struct load load = {
+        .groups = (double)groups,
+        .open = 1 + count_windows(plan, plan->lateness.grace_ns),
+        .closed = count_windows(plan, plan->retain_ns),
+    };
+    fprintf(out, "\nstate in bytes%24s %17s %21s\n", "", "60 alike values", "values of 12 decades");
+    fprintf(out, "  %-36s %8s %8s %12s %8s\n", "", "memory", "packed", "memory", "packed");
     for (size_t i = 0; i < plan->measures.count; i++) {
         print_measure(plan, &plan->measures.items[i], out);
     }
-    print_totals(plan, groups, out);
+    print_sizes("one group and window, in all", &cell, out);
+    fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
+    print_load(plan, &load, &cell, out);
 }
 
 void mr_plan_explain(const struct mr_plan *plan, uint64_t groups, uint32_t partitions, FILE *out) {

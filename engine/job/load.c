@@ -67,7 +67,7 @@ struct mr_node mr_node_part(const struct mr_loader *loader, const struct mr_node
                             size_t length) {
     struct mr_node part = *scalar;
     size_t whole = strlen(scalar->text);
-    size_t start = scalar->place.at + (scalar->quoted ? 1 : 0);
+    size_t start = scalar->place.at; /* of what is quoted: behind the quote */
     struct mr_slice file = loader->source.text;
     if (!scalar->variable && at + length <= whole && start + whole <= file.length &&
         memcmp(file.data + start, scalar->text, whole) == 0) {
@@ -136,8 +136,25 @@ const char *const *mr_section_names(struct mr_loader *loader, const struct mr_op
     return names;
 }
 
+/* A key that was misspelt, or is of a later version, is one fault, not two. */
+static bool is_explained(const struct mr_loader *loader, const struct mr_node *map,
+                         const char *name) {
+    const char *const names[] = {name, NULL};
+    for (const struct mr_node *child = map->first; child; child = child->next) {
+        const char *key = child->key->text;
+        if (mr_nearest(key, names) || (map != loader->root && mr_is_for_later(key))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void missing(struct mr_loader *loader, const struct mr_node *map, const char *name,
                     const char *suggestion) {
+    if (is_explained(loader, map, name)) {
+        loader->source.bad = true;
+        return;
+    }
     struct mr_place_in_file place = map->key ? map->key->place : map->place;
     mr_fault_add(&loader->source, map == loader->root ? MR_WHOLE_FILE : place, suggestion,
                  "`%s` is missing", name);

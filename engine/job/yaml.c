@@ -160,13 +160,20 @@ static void take_end(struct reader *reader) {
     }
 }
 
+static struct mr_place_in_file place_of_token(struct fy_event *event, struct fy_token *token) {
+    const struct fy_mark *start = token ? fy_token_start_mark(token) : NULL;
+    return start ? (struct mr_place_in_file){start->input_pos, 1} : place_of(event);
+}
+
 static bool refuse_extras(struct reader *reader, struct fy_event *event) {
-    if (event->type == FYET_ALIAS || fy_event_get_anchor_token(event)) {
-        stop_at(reader, place_of(event),
-                "anchors and aliases (`&`, `*`) are not part of a job "
-                "file; quote a text that begins with one of them");
-    } else if (fy_event_get_tag_token(event)) {
-        stop_at(reader, place_of(event),
+    struct fy_token *anchor = fy_event_get_anchor_token(event);
+    struct fy_token *tag = fy_event_get_tag_token(event);
+    if (event->type == FYET_ALIAS || anchor) {
+        stop_at(reader, place_of_token(event, anchor),
+                "anchors and aliases (`&`, `*`) are not part of a job file; quote a text that "
+                "begins with one of them");
+    } else if (tag) {
+        stop_at(reader, place_of_token(event, tag),
                 "tags (`!`) are not part of a job file; quote a text that begins with one");
     }
     return reader->stop;
