@@ -151,8 +151,7 @@ static bool is_explained(const struct mr_loader *loader, const struct mr_node *m
 
 static void missing(struct mr_loader *loader, const struct mr_node *map, const char *name,
                     const char *suggestion) {
-    if (is_explained(loader, map, name)) {
-        loader->source.bad = true;
+    if (loader->source.bad && is_explained(loader, map, name)) {
         return;
     }
     struct mr_place_in_file place = map->key ? map->key->place : map->place;
