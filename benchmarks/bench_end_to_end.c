@@ -1,0 +1,566 @@
+/* End to end, from the memory log to committed rows, against what the same work costs without an
+ * engine around it, interleaved in one run:
+ *
+ *   frames    waveform frames, statistics and a digest of current, voltage and power
+ *             ceiling: checksum, copy and the same aggregates in a bare loop
+ *   events    JSON, 4 fields, 6 statistics of one and its digest; 1,000 and 1,000,000 devices
+ *             ceiling: parsing, and finding the 4 fields
+ *   commit    the same at commit intervals of an hour, 1 s, 100 ms
+ *   restore   a million cells from the changelog
+ *   memory    bytes per open group and window
+ *
+ *   bench_end_to_end frames|events|commit|restore|memory [ROUNDS] */
+#include "engine/log/log.h"
+#include "engine/run/run.h"
+#include "operators/kernels/kernels.h"
+
+#include <inttypes.h>
+#include <millrace/expression.h>
+#include <millrace/json.h>
+#include <millrace/waveform.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ROUNDS_MAX    50
+#define FRAME_SAMPLES 8192
+#define START_NS      (INT64_C(1767225600) * MR_SECOND) /* 2026-01-01T00:00:00Z */
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static void die(const char *what, const struct mr_error *err) {
+    fprintf(stderr, "bench_end_to_end: %s: %s\n", what, err->text);
+    exit(1);
+}
+
+/* ---- Figures -------------------------------------------------------------------------------- */
+
+struct figure {
+    double value[ROUNDS_MAX];
+    int count;
+};
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double print_figure(const char *name, struct figure *figure, const char *unit) {
+    qsort(figure->value, (size_t)figure->count, sizeof(double), compare);
+    double median = figure->value[figure->count / 2];
+    printf("%-34s %8.2f / %8.2f / %8.2f %s\n", name, figure->value[0], median,
+           figure->value[figure->count - 1], unit);
+    return median;
+}
+
+/* ---- A log with an input topic ----------------------------------------------------------------
+ */
+
+struct input {
+    struct mr_log *log;
+    struct mr_session *producer;
+    const char *topic;
+    uint64_t records;
+};
+
+static void open_input(struct input *input, const char *topic) {
+    struct mr_error err;
+    struct mr_topic spec = {.partitions = 1, .retention_ns = -1, .retention_bytes = -1};
+    snprintf(spec.name, sizeof(spec.name), "%s", topic);
+    *input = (struct input){.topic = topic};
+    if (mr_log_open("memory:", true, &mr_real_clock, &input->log, &err) != MR_OK ||
+        mr_log_create(input->log, &spec, &err) != MR_OK ||
+        mr_session_open(input->log, &(struct mr_session_options){0}, &input->producer, &err) !=
+            MR_OK) {
+        die("opening the log", &err);
+    }
+}
+
+static void put(struct input *input, struct mr_slice key, struct mr_slice value) {
+    struct mr_error err;
+    struct mr_append append = {
+        .topic = input->topic, .timestamp_ns = -1, .key = key, .value = value};
+    if (mr_session_append(input->producer, &append, &err) != MR_OK) {
+        die("appending", &err);
+    }
+    if (++input->records % 4096 == 0 &&
+        mr_session_commit(input->producer, NULL, 0, &err) != MR_COMMITTED) {
+        die("committing", &err);
+    }
+}
+
+static void close_producer(struct input *input) {
+    struct mr_error err;
+    if (mr_session_commit(input->producer, NULL, 0, &err) != MR_COMMITTED) {
+        die("committing", &err);
+    }
+    mr_session_close(input->producer);
+}
+
+/* ---- A job ---------------------------------------------------------------------------------- */
+
+static int jobs; /* each run is a job of its own, so that it reads from the start */
+
+static struct mr_plan *load(const char *body, const char *commit) {
+    char text[4096];
+    struct mr_plan *plan;
+    struct mr_faults faults = {0};
+    snprintf(text, sizeof(text),
+             "job: bench-%d\ncommit: %s\nmemory: 16GiB\nto:\n  - topic: out-%d\n%s", jobs, commit,
+             jobs, body);
+    jobs++;
+    if (mr_job_load_text("bench", mr_slice_of(text), &plan, &faults) != MR_OK) {
+        mr_faults_print(&faults, stderr);
+        exit(1);
+    }
+    return plan;
+}
+
+static struct mr_worker *open_worker(const struct mr_plan *plan, struct input *input) {
+    struct mr_error err;
+    struct mr_worker *worker;
+    struct mr_worker_options options = {.workers = 1, .until_end = true};
+    if (mr_run_prepare(plan, input->log, &err) != MR_OK ||
+        mr_worker_create(plan, input->log, &mr_real_clock, &options, &worker, &err) != MR_OK) {
+        die("starting", &err);
+    }
+    return worker;
+}
+
+static void count_used(void *arg, const struct mr_partition *source,
+                       const struct mr_counters *counters) {
+    (void)source;
+    *(uint64_t *)arg += counters->samples.used;
+}
+
+/* Runs to the end; returns samples a second. */
+static double run(const char *body, const char *commit, struct input *input) {
+    struct mr_error err;
+    struct mr_plan *plan = load(body, commit);
+    struct mr_worker *worker = open_worker(plan, input);
+    uint64_t used = 0;
+    double began = now_s();
+    while (!mr_worker_done(worker)) {
+        if (mr_worker_step(worker, 0, &err) != MR_OK) {
+            die("running", &err);
+        }
+    }
+    if (mr_worker_commit(worker, &err) != MR_OK) {
+        die("committing", &err);
+    }
+    double took = now_s() - began;
+    mr_worker_visit(worker, count_used, &used);
+    if (used < input->records) {
+        fprintf(stderr, "bench_end_to_end: only %" PRIu64 " samples were used\n", used);
+        exit(1);
+    }
+    mr_worker_destroy(worker);
+    mr_plan_destroy(plan);
+    return (double)used / took;
+}
+
+/* ---- Frames --------------------------------------------------------------------------------- */
+
+static const char frames_job[] = "from: {topic: waveforms, format: waveform}\n"
+                                 "let: {power: current * voltage}\n"
+                                 "group_by: [device]\n"
+                                 "window: {every: 1m}\n"
+                                 "stats:\n"
+                                 "  n: count\n"
+                                 "  i_mean: mean(current)\n  i_std: std_pop(current)\n"
+                                 "  i_max: max(current)\n  charge: integral(current)\n"
+                                 "  i_p99: quantile(current, 0.99)\n"
+                                 "  v_mean: mean(voltage)\n  v_min: min(voltage)\n"
+                                 "  v_p50: median(voltage)\n"
+                                 "  p_mean: mean(power)\n  p_std: std_pop(power)\n"
+                                 "  p_max: max(power)\n  energy: integral(power)\n"
+                                 "  p_p99: quantile(power, 0.99)\n";
+
+/* Sleep, work and bursts at 3.7 V, with noise: what a battery-powered board draws. */
+static void battery(uint64_t *seed, float *current, float *voltage) {
+    for (size_t i = 0; i < FRAME_SAMPLES; i++) {
+        *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        float noise = (float)(*seed >> 40) / 16777216.0f;
+        size_t phase = i % 4096;
+        float level = phase < 2600 ? 12e-6f : phase < 3900 ? 20e-3f : 350e-3f;
+        current[i] = level * (0.9f + 0.2f * noise);
+        voltage[i] = 3.7f - 0.05f * current[i] + 0.001f * noise;
+    }
+}
+
+static void fill_frames(struct input *input, int devices, int frames) {
+    static float current[FRAME_SAMPLES], voltage[FRAME_SAMPLES];
+    struct mr_buffer bytes = {0};
+    uint64_t seed = 1;
+    open_input(input, "waveforms");
+    for (int n = 0; n < frames; n++) {
+        char device[32];
+        snprintf(device, sizeof(device), "js220-%03d", n % devices);
+        battery(&seed, current, voltage);
+        struct mr_waveform_channel channels[] = {{"current", "A", current},
+                                                 {"voltage", "V", voltage}};
+        struct mr_waveform frame = {
+            .device = mr_slice_of(device),
+            .start_ns = START_NS + n / devices * (FRAME_SAMPLES * INT64_C(500)),
+            .rate_hz = 2e6,
+            .stream = 1,
+            .sequence = (uint64_t)(n / devices),
+            .channels = channels,
+            .channel_count = 2,
+            .samples = FRAME_SAMPLES,
+        };
+        mr_buffer_reserve(&bytes, mr_waveform_bound(&frame));
+        size_t length = mr_waveform_encode(&frame, bytes.data);
+        put(input, frame.device, (struct mr_slice){bytes.data, length});
+    }
+    close_producer(input);
+    mr_buffer_finish(&bytes);
+}
+
+/* The bare loop: copy, decode (with its checksum), multiply, and every measure of the plan, into
+ * one set of accumulators per device. No log, no cells, no time. */
+struct bare {
+    const struct mr_plan *plan;
+    struct mr_accumulator *accumulators; /* devices * measures */
+    struct mr_arena *arena;
+    void *codec;
+    char *copy;
+};
+
+static void bare_part(const struct bare *bare, const struct mr_record *record,
+                      struct mr_accumulator *accumulators) {
+    const struct mr_measures *measures = &bare->plan->measures;
+    for (size_t i = 0, n; i < measures->count; i += n) {
+        int slot = measures->items[i].slot;
+        for (n = 1; i + n < measures->count && measures->items[i + n].slot == slot; n++) {
+        }
+        for (size_t at = 0; at < record->samples; at += MR_BLOCK) {
+            struct mr_summary summary;
+            struct mr_part part = {.n = record->samples - at < MR_BLOCK ? record->samples - at
+                                                                        : MR_BLOCK,
+                                   .seconds = 1 / record->rate_hz,
+                                   .record = record,
+                                   .first = at};
+            if (slot >= 0) {
+                part.f32 = record->values[slot].f32 + at;
+                mr_summarise_f32(part.f32, part.n, &summary);
+                part.summary = &summary;
+            }
+            for (size_t k = i; k < i + n; k++) {
+                measures->items[k].aggregate->add(&accumulators[k], measures->items[k].settings,
+                                                  &part);
+            }
+        }
+    }
+}
+
+static void bare_message(const struct bare *bare, const struct mr_message *message, int devices) {
+    struct mr_message copy = *message;
+    struct mr_decoded decoded = {0};
+    memcpy(bare->copy, message->value.data, message->value.length);
+    copy.value.data = bare->copy;
+    mr_arena_reset(bare->arena);
+    bare->plan->codec->decode(bare->codec, &copy, bare->arena, &decoded);
+    if (decoded.count != 1) {
+        fprintf(stderr, "bench_end_to_end: %s\n", decoded.reason.text);
+        exit(1);
+    }
+    const struct mr_assignments *let = bare->plan->steps[1].options;
+    mr_expression_value(let->items[0].expression, &decoded.records[0], bare->arena,
+                        &decoded.records[0].values[let->items[0].slot]);
+    size_t device = (size_t)(message->offset % devices);
+    bare_part(bare, &decoded.records[0], &bare->accumulators[device * bare->plan->measures.count]);
+}
+
+static double bare_frames(struct input *input, int devices) {
+    struct mr_error err;
+    struct bare bare = {.plan = load(frames_job, "1s"),
+                        .arena = mr_arena_create(),
+                        .copy = mr_allocate(MR_FRAME_MAX)};
+    const struct mr_measures *measures = &bare.plan->measures;
+    size_t count = (size_t)devices * measures->count;
+    bare.accumulators = mr_allocate_array(count, struct mr_accumulator);
+    for (size_t i = 0; i < count; i++) {
+        bare.accumulators[i].head =
+            mr_allocate(measures->items[i % measures->count].aggregate->head_size);
+    }
+    struct mr_reader *reader;
+    struct mr_batch batch;
+    struct mr_partition source = {"waveforms", 0};
+    if (bare.plan->codec->open(&bare.plan->input, false, &bare.codec, &err) != MR_OK ||
+        mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
+        die("bare loop", &err);
+    }
+    double began = now_s();
+    uint64_t frames = 0;
+    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+        for (size_t i = 0; i < batch.count; i++) {
+            bare_message(&bare, &batch.messages[i], devices);
+        }
+        frames += batch.count;
+    }
+    double rate = (double)frames * FRAME_SAMPLES / (now_s() - began);
+    mr_reader_close(reader);
+    bare.plan->codec->close(bare.codec);
+    for (size_t i = 0; i < count; i++) {
+        free(bare.accumulators[i].head);
+        free(bare.accumulators[i].body);
+    }
+    free(bare.accumulators);
+    free(bare.copy);
+    mr_arena_destroy(bare.arena);
+    mr_plan_destroy(bare.plan);
+    return rate;
+}
+
+static void bench_frames(int rounds) {
+    struct input input;
+    struct figure engine = {0}, bare = {0}, ratio = {0};
+    fill_frames(&input, 100, 12000);
+    for (int i = 0; i < rounds; i++) {
+        double b = bare_frames(&input, 100) / 1e6, e = run(frames_job, "1s", &input) / 1e6;
+        bare.value[bare.count++] = b;
+        engine.value[engine.count++] = e;
+        ratio.value[ratio.count++] = 100 * e / b;
+    }
+    printf("frames, 100 devices, battery signal, 12 statistics of i, v, p and 3 digests "
+           "(min / median / max)\n");
+    print_figure("  bare: copy, checksum, kernels", &bare, "M samples/s");
+    print_figure("  engine, memory log, commit 1s", &engine, "M samples/s");
+    print_figure("  ratio", &ratio, "%");
+    mr_log_close(input.log);
+}
+
+/* ---- Events --------------------------------------------------------------------------------- */
+
+static const char events_job[] = "from:\n  topic: readings\n  format: json\n  key: device\n"
+                                 "  timestamp: {field: ts, unit: ms}\n"
+                                 "  fields: {voltage: number}\n"
+                                 "group_by: [device]\n"
+                                 "where: voltage > 0\n"
+                                 "window: {every: 1m}\n"
+                                 "stats:\n  n: count\n  mean: mean(power)\n  min: min(power)\n"
+                                 "  max: max(power)\n  std: std_pop(power)\n  rms: rms(power)\n"
+                                 "  p99: quantile(power, 0.99)\n";
+
+static void fill_events(struct input *input, uint32_t devices, uint32_t records, int64_t span_ms) {
+    uint64_t seed = 7;
+    open_input(input, "readings");
+    for (uint32_t n = 0; n < records; n++) {
+        char value[160], key[32];
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        uint32_t device = (uint32_t)((seed >> 33) % devices);
+        double power = (double)((seed >> 20) % 100000) / 317.0;
+        int key_length = snprintf(key, sizeof(key), "dev-%07u", device);
+        int length = snprintf(value, sizeof(value),
+                              "{\"device\":\"%s\",\"ts\":%" PRId64 ",\"power\":%.6f,"
+                              "\"voltage\":%.3f}",
+                              key, START_NS / 1000000 + (int64_t)n * span_ms / records, power,
+                              230 + power / 1000);
+        put(input, (struct mr_slice){key, (size_t)key_length},
+            (struct mr_slice){value, (size_t)length});
+    }
+    close_producer(input);
+}
+
+/* Parsing, and finding the four fields. */
+static double parse_only(struct input *input) {
+    struct mr_error err;
+    struct mr_reader *reader;
+    struct mr_batch batch;
+    struct mr_json *json = mr_json_create();
+    struct mr_partition source = {"readings", 0};
+    if (mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
+        die("parse only", &err);
+    }
+    double began = now_s(), sum = 0;
+    uint64_t records = 0;
+    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+        for (size_t i = 0; i < batch.count; i++) {
+            const struct mr_json_value *root = mr_json_parse(json, batch.messages[i].value, &err);
+            const struct mr_json_value *name = mr_json_first(root);
+            for (size_t left = mr_json_count(root); left > 0; left--) {
+                const struct mr_json_value *value = mr_json_member(name);
+                struct mr_slice text = mr_json_string(name);
+                sum += mr_json_kind(value) == MR_JSON_NUMBER ? mr_json_number(value)
+                                                             : (double)text.length;
+                name = mr_json_next(value);
+            }
+        }
+        records += batch.count;
+    }
+    double rate = (double)records / (now_s() - began);
+    if (sum == 0) {
+        fprintf(stderr, "nothing was read\n");
+    }
+    mr_reader_close(reader);
+    mr_json_destroy(json);
+    return rate;
+}
+
+static void bench_events(int rounds, uint32_t devices, uint32_t records) {
+    struct input input;
+    struct figure engine = {0}, parse = {0}, ratio = {0};
+    fill_events(&input, devices, records, 180000);
+    for (int i = 0; i < rounds; i++) {
+        double p = parse_only(&input) / 1e6, e = run(events_job, "1s", &input) / 1e6;
+        parse.value[parse.count++] = p;
+        engine.value[engine.count++] = e;
+        ratio.value[ratio.count++] = 100 * e / p;
+    }
+    printf("events, %u devices, 6 statistics and a digest of one field (min / median / max)\n",
+           devices);
+    print_figure("  parse only", &parse, "M records/s");
+    print_figure("  engine, memory log, commit 1s", &engine, "M records/s");
+    print_figure("  ratio", &ratio, "%");
+    mr_log_close(input.log);
+}
+
+/* ---- Commit --------------------------------------------------------------------------------- */
+
+static void bench_commit_of(const char *what, const char *job, struct input *input, int rounds) {
+    static const char *const intervals[] = {"1h", "1s", "100ms"};
+    struct figure rate[3] = {0}, cost[3] = {0};
+    for (int i = 0; i < rounds; i++) {
+        double never = 0;
+        for (int k = 0; k < 3; k++) {
+            double r = run(job, intervals[k], input) / 1e6;
+            never = k == 0 ? r : never;
+            rate[k].value[rate[k].count++] = r;
+            cost[k].value[cost[k].count++] = 100 * (never / r - 1);
+        }
+    }
+    printf("commit, %s (min / median / max)\n", what);
+    for (int k = 0; k < 3; k++) {
+        char name[64];
+        snprintf(name, sizeof(name), "  every %s", intervals[k]);
+        print_figure(name, &rate[k], "M samples/s");
+    }
+    print_figure("  cost of 1 s", &cost[1], "%");
+    print_figure("  cost of 100 ms", &cost[2], "%");
+}
+
+static void bench_commit(int rounds) {
+    struct input input;
+    fill_events(&input, 1000, 4000000, 180000);
+    bench_commit_of("events, 1,000 devices", events_job, &input, rounds);
+    mr_log_close(input.log);
+    fill_frames(&input, 100, 24000);
+    bench_commit_of("frames, 100 devices", frames_job, &input, rounds);
+    mr_log_close(input.log);
+}
+
+/* ---- Restore -------------------------------------------------------------------------------- */
+
+static void bench_restore(int rounds) {
+    struct mr_error err;
+    struct input input;
+    struct figure rate = {0};
+    fill_events(&input, 1000000, 4000000, 50000);
+    struct mr_plan *plan = load(events_job, "1h");
+    struct mr_worker *worker = open_worker(plan, &input);
+    while (!mr_worker_done(worker)) {
+        if (mr_worker_step(worker, 0, &err) != MR_OK) {
+            die("running", &err);
+        }
+    }
+    if (mr_worker_commit(worker, &err) != MR_OK) {
+        die("committing", &err);
+    }
+    mr_worker_destroy(worker);
+    struct mr_partition changelog = {.partition = 0};
+    int64_t first, cells;
+    snprintf(changelog.topic, sizeof(changelog.topic), "%s", plan->changelog_topic);
+    if (mr_log_bounds(input.log, &changelog, &first, &cells, &err) != MR_OK) {
+        die("changelog", &err);
+    }
+    for (int i = 0; i < rounds; i++) {
+        worker = open_worker(plan, &input);
+        double began = now_s();
+        if (mr_worker_step(worker, 0, &err) != MR_OK) { /* assigned: restores */
+            die("restoring", &err);
+        }
+        rate.value[rate.count++] = (double)cells / (now_s() - began) / 1e6;
+        mr_worker_destroy(worker);
+    }
+    printf("restore, %" PRId64 " cells with a digest each (min / median / max)\n", cells);
+    print_figure("  memory log", &rate, "M cells/s");
+    mr_plan_destroy(plan);
+    mr_log_close(input.log);
+}
+
+/* ---- Memory --------------------------------------------------------------------------------- */
+
+/* Taking the changes charges the cells with what their bodies have grown to. */
+static enum mr_status ignore(void *arg, struct mr_slice key, struct mr_slice value,
+                             struct mr_error *err) {
+    (void)arg, (void)key, (void)value, (void)err;
+    return MR_OK;
+}
+
+static void print_memory(const char *what, const struct mr_plan *plan, size_t samples, bool wide) {
+    struct mr_store *store = mr_store_create(&plan->measures, 0);
+    size_t groups = 10000, empty = mr_store_bytes(store);
+    uint64_t seed = 3;
+    struct mr_value value = {.kind = MR_NUMBER};
+    struct mr_record record = {.values = &value, .samples = 1};
+    for (size_t g = 0; g < groups; g++) {
+        struct mr_slice group = {(const char *)&g, sizeof(g)};
+        struct mr_cell *cell =
+            mr_store_window(store, group, (struct mr_span){0, 60 * MR_SECOND}, true);
+        for (size_t i = 0; i < samples; i++) {
+            seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+            double u = (double)(seed >> 40) / 16777216.0;
+            double x = wide ? __builtin_ldexp(1 + u, (int)(seed >> 20 & 31) - 16) : 100 + 20 * u;
+            struct mr_summary one = {.finite = 1, .shift = x, .min = x, .max = x};
+            struct mr_part part = {.f64 = &x, .n = 1, .record = &record, .summary = &one};
+            for (size_t m = 0; m < plan->measures.count; m++) {
+                const struct mr_measure *measure = &plan->measures.items[m];
+                measure->aggregate->add(&cell->accumulators[m], measure->settings, &part);
+            }
+        }
+        mr_store_touch(store, cell);
+        if (wide && g >= 99) {
+            groups = g + 1;
+        }
+    }
+    if (mr_store_take_dirty(store, ignore, NULL, NULL) != MR_OK) {
+        exit(1);
+    }
+    printf("  %-44s %6zu bytes a group and window\n", what,
+           (mr_store_bytes(store) - empty) / groups);
+    mr_store_destroy(store);
+}
+
+static void bench_memory(void) {
+    struct mr_plan *plan = load(events_job, "1s");
+    printf("memory of an open cell, 6 statistics and a digest (1 %%) of one field\n");
+    print_memory("60 samples between 100 and 120", plan, 60, false);
+    print_memory("a full digest: 100,000 samples, 32 octaves", plan, 100000, true);
+    mr_plan_destroy(plan);
+}
+
+int main(int argc, char **argv) {
+    const char *what = argc > 1 ? argv[1] : "";
+    int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5;
+    rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+    if (strcmp(what, "frames") == 0) {
+        bench_frames(rounds);
+    } else if (strcmp(what, "events") == 0) {
+        bench_events(rounds, 1000, 4000000);
+        bench_events(rounds, 1000000, 4000000);
+    } else if (strcmp(what, "commit") == 0) {
+        bench_commit(rounds);
+    } else if (strcmp(what, "restore") == 0) {
+        bench_restore(rounds);
+    } else if (strcmp(what, "memory") == 0) {
+        bench_memory();
+    } else {
+        fprintf(stderr, "usage: bench_end_to_end frames|events|commit|restore|memory [ROUNDS]\n");
+        return 2;
+    }
+    return 0;
+}
