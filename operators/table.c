@@ -1,12 +1,6 @@
 /* All that a job may name, list by list. A new operator, window, aggregate or codec is one file,
- * one line here, one test. */
-#include <millrace/aggregate.h>
-#include <millrace/codec.h>
-#include <millrace/operator.h>
-#include <millrace/window.h>
-
-extern const struct mr_operator_type mr_duplicates_operator, mr_let_operator, mr_where_operator;
-extern const struct mr_codec_type mr_waveform_codec;
+ * one line here (and one in operators.h), one test. */
+#include "operators/operators.h"
 
 const struct mr_operator_type *const mr_operator_types[] = {
     &mr_duplicates_operator,
@@ -16,10 +10,17 @@ const struct mr_operator_type *const mr_operator_types[] = {
 };
 
 const struct mr_window_type *const mr_window_types[] = {
+    &mr_tumbling_window,
     NULL,
 };
 
 const struct mr_aggregate_type *const mr_aggregate_types[] = {
+    &mr_count_aggregate,
+    &mr_moments_aggregate,
+    &mr_extremes_aggregate,
+    &mr_ends_aggregate,
+    &mr_integral_aggregate,
+    &mr_digest_aggregate,
     NULL,
 };
 

@@ -1,0 +1,19 @@
+/* operators: what this room offers. table.c lists it; the engine walks the lists. */
+#ifndef OPERATORS_OPERATORS_H
+#define OPERATORS_OPERATORS_H
+
+#include <millrace/aggregate.h>
+#include <millrace/codec.h>
+#include <millrace/operator.h>
+#include <millrace/window.h>
+
+extern const struct mr_operator_type mr_duplicates_operator, mr_let_operator, mr_where_operator;
+
+extern const struct mr_window_type mr_tumbling_window;
+
+extern const struct mr_aggregate_type mr_count_aggregate, mr_moments_aggregate,
+    mr_extremes_aggregate, mr_ends_aggregate, mr_integral_aggregate, mr_digest_aggregate;
+
+extern const struct mr_codec_type mr_waveform_codec;
+
+#endif
