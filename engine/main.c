@@ -2,6 +2,7 @@
 #include "engine/cli/cli.h"
 
 static const struct mr_command *const commands[] = {
+    &mr_run_command,
     NULL,
 };
 

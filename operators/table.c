@@ -6,6 +6,7 @@ const struct mr_operator_type *const mr_operator_types[] = {
     &mr_duplicates_operator,
     &mr_let_operator,
     &mr_where_operator,
+    &mr_window_operator,
     NULL,
 };
 
