@@ -55,6 +55,12 @@ static const char *placeholder(const struct mr_option *flag) {
     }
 }
 
+/* A fallback of nothing or zero says "not given" and is no news. */
+static bool has_default(const struct mr_option *flag) {
+    return flag->type != MR_OPTION_BOOL && flag->fallback[0] && strcmp(flag->fallback, "0") != 0 &&
+           strcmp(flag->fallback, "0s") != 0;
+}
+
 static void print_flag(const struct mr_option *flag, FILE *out) {
     char left[80];
     snprintf(left, sizeof left, "--%s%s%s", flag->name, placeholder(flag),
@@ -62,7 +68,7 @@ static void print_flag(const struct mr_option *flag, FILE *out) {
     fprintf(out, "  %-24s %s", left, flag->help);
     if (!flag->fallback) {
         fputs(" (must be given)", out);
-    } else if (flag->fallback[0] && flag->type != MR_OPTION_BOOL) {
+    } else if (has_default(flag)) {
         fprintf(out, " (default %s)", flag->fallback);
     }
     fputc('\n', out);
