@@ -15,6 +15,6 @@ extern const struct mr_window_type mr_tumbling_window;
 extern const struct mr_aggregate_type mr_count_aggregate, mr_moments_aggregate,
     mr_extremes_aggregate, mr_ends_aggregate, mr_integral_aggregate, mr_digest_aggregate;
 
-extern const struct mr_codec_type mr_waveform_codec;
+extern const struct mr_codec_type mr_json_codec, mr_waveform_codec;
 
 #endif

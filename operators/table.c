@@ -3,11 +3,7 @@
 #include "operators/operators.h"
 
 const struct mr_operator_type *const mr_operator_types[] = {
-    &mr_duplicates_operator,
-    &mr_let_operator,
-    &mr_where_operator,
-    &mr_window_operator,
-    NULL,
+    &mr_duplicates_operator, &mr_let_operator, &mr_where_operator, &mr_window_operator, NULL,
 };
 
 const struct mr_window_type *const mr_window_types[] = {
@@ -26,6 +22,7 @@ const struct mr_aggregate_type *const mr_aggregate_types[] = {
 };
 
 const struct mr_codec_type *const mr_codec_types[] = {
+    &mr_json_codec,
     &mr_waveform_codec,
     NULL,
 };

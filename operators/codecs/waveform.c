@@ -21,6 +21,7 @@
  *
  * Not a protobuf library: nine fields, and none of them lets the floats be borrowed. */
 #include "operators/codecs/codecs.h"
+#include "operators/operators.h"
 #include <math.h>
 
 #include <millrace/hash.h>
