@@ -10,7 +10,7 @@
 
 #include <millrace/text.h>
 
-#define DIGITS_MAX 18 /* kept of the mantissa: below 10^18 nothing overflows */
+#define DIGITS_MAX 19 /* kept of the mantissa, which then fits 64 bits */
 
 static const char *const out_of_range = "is negative or beyond the year 2262";
 

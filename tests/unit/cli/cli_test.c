@@ -40,9 +40,10 @@ static int run(const void *flags_, int argc, char **argv) {
     seen.argc = argc;
     snprintf(seen.log, sizeof seen.log, "%s", flags->log);
     snprintf(seen.key, sizeof seen.key, "%s", flags->key);
-    seen.arguments[0] = 0;
+    size_t used = 0;
     for (int i = 0; i < argc; i++) {
-        strcat(strcat(seen.arguments, argv[i]), " ");
+        used +=
+            (size_t)snprintf(seen.arguments + used, sizeof seen.arguments - used, "%s ", argv[i]);
     }
     assert_null(argv[argc]);
     seen.partitions = flags->partitions;
@@ -167,7 +168,7 @@ static void help_comes_from_the_table(void **state) {
     assert_non_null(strstr(out, "(default 60s)"));
     assert_non_null(strstr(out, "It pours."));
     char first[4096];
-    strcpy(first, out);
+    snprintf(first, sizeof first, "%s", out);
     assert_int_equal(line("pour x --help"), MR_EXIT_OK);
     assert_string_equal(out, first);
     assert_int_equal(seen.runs, 0);
