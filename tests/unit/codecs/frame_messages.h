@@ -3,6 +3,7 @@
 #define TESTS_FRAME_MESSAGES_H
 
 #include "engine/base/base.h"
+#include "operators/operators.h"
 
 #include <math.h>
 #include <millrace/codec.h>
@@ -42,8 +43,6 @@ static inline struct bytes seal(const void *body, size_t length) {
     memcpy(bytes.data + length + 1, &crc, 4);
     return bytes;
 }
-
-extern const struct mr_codec_type mr_waveform_codec;
 
 #define START INT64_C(1795230600123000000) /* 2026-11-21T03:10:00.123Z */
 

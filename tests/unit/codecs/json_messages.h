@@ -3,6 +3,7 @@
 #define TESTS_JSON_MESSAGES_H
 
 #include "engine/base/base.h"
+#include "operators/operators.h"
 
 #include <math.h>
 #include <millrace/codec.h>
@@ -12,8 +13,6 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
-
-extern const struct mr_codec_type mr_json_codec;
 
 enum { TEMP, ID, WHO, ON, ANY, LOOSE, LOOSE_ID, FIELDS };
 
