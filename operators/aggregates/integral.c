@@ -3,7 +3,7 @@
  *
  *    seconds (n shift + sum of d)      as two exact products (see moments.c)
  *
- * A block beyond the range is counted and makes the result null. */
+ * A block with a value beyond the range (2^127) is counted and makes the result null. */
 #include "operators/aggregates/packing.h"
 #include "operators/operators.h"
 
@@ -24,7 +24,8 @@ static void add(struct mr_accumulator *accumulator, const void *settings,
     }
     struct mr_exact_sum before = head->sum;
     head->n += summary->finite;
-    if (!mr_exact_add_product(&head->sum, summary->finite * summary->shift, part->seconds) ||
+    if (!mr_within(summary, 0x1p127) ||
+        !mr_exact_add_product(&head->sum, summary->finite * summary->shift, part->seconds) ||
         !mr_exact_add_product(&head->sum, summary->deviations, part->seconds)) {
         head->sum = before;
         head->beyond += summary->finite;

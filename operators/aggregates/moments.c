@@ -6,8 +6,8 @@
  *    sum of x^2 = n shift^2 + 2 shift (sum of d) + sum of d^2
  *
  * Every term goes in as an exact product, so blocks may come in any order, and the variance,
- * n (sum of x^2) - (sum of x)^2 done exactly, has no cancellation. A block with a term beyond the
- * range is counted and makes the results it touches null. */
+ * n (sum of x^2) - (sum of x)^2 done exactly, has no cancellation. A block with a value beyond the
+ * range (2^127; 2^95 for squares) is counted and makes the results it touches null. */
 #include "operators/aggregates/packing.h"
 #include "operators/operators.h"
 
@@ -39,7 +39,7 @@ static bool add_squares(struct mr_exact_squares *squares, const struct mr_summar
         return mr_exact_squares_add_product(squares, summary->shift, summary->shift);
     }
     struct mr_exact_squares before = *squares;
-    bool good = mr_exact_squares_add(squares, summary->squares) &&
+    bool good = mr_within(summary, 0x1p95) && mr_exact_squares_add(squares, summary->squares) &&
                 mr_exact_squares_add_product(squares, 2 * summary->shift, summary->deviations) &&
                 add_square_of_shift(squares, summary->finite, summary->shift);
     if (!good) {
@@ -53,7 +53,8 @@ static bool add_sum(struct mr_exact_sum *sum, const struct mr_summary *summary) 
         return mr_exact_add(sum, summary->shift);
     }
     struct mr_exact_sum before = *sum;
-    bool good = mr_exact_add_product(sum, summary->finite, summary->shift) &&
+    bool good = mr_within(summary, 0x1p127) &&
+                mr_exact_add_product(sum, summary->finite, summary->shift) &&
                 mr_exact_add(sum, summary->deviations);
     if (!good) {
         *sum = before;

@@ -28,4 +28,9 @@ static inline bool mr_below(double a, double b) {
     return a < b || (a == b && __builtin_signbit(a) && !__builtin_signbit(b));
 }
 
+/* Whether every value of a block is smaller than `limit`. Lanes may cancel what is not. */
+static inline bool mr_within(const struct mr_summary *summary, double limit) {
+    return -summary->min < limit && summary->max < limit;
+}
+
 #endif
