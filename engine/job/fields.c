@@ -57,7 +57,7 @@ static int find_or_add(struct mr_loader *loader, const char *name) {
         return slot;
     }
     if (is_pending(loader, name)) {
-        bool own = strcmp(loader->pending->key->text, name) == 0;
+        bool own = loader->making && strcmp(loader->making->key->text, name) == 0;
         snprintf(loader->note, sizeof loader->note,
                  own ? "`%.100s` is made here: give it a name of its own"
                      : "`%.100s` is made by a line that comes after this one",

@@ -5,9 +5,9 @@ static const char *value_of(const struct mr_option *option) {
     static const char *const names[] = {
         [MR_OPTION_TEXT] = "text",
         [MR_OPTION_NUMBER] = "number",
-        [MR_OPTION_SHARE] = "share: `5%`",
-        [MR_OPTION_DURATION] = "duration: `5s`",
-        [MR_OPTION_SIZE] = "size: `64MiB`",
+        [MR_OPTION_SHARE] = "share",
+        [MR_OPTION_DURATION] = "duration",
+        [MR_OPTION_SIZE] = "size",
         [MR_OPTION_BOOL] = "`true` or `false`",
         [MR_OPTION_CHOICE] = NULL,
         [MR_OPTION_FIELDS] = "list of fields",
@@ -25,8 +25,8 @@ static void print_choices(const char *choices, FILE *out) {
     }
 }
 
-static void print_option(const struct mr_option *option, const char *name, FILE *out) {
-    fprintf(out, "| `%s` | ", name);
+static void print_option(const struct mr_option *option, FILE *out) {
+    fprintf(out, "| `%s` | ", option->name);
     if (value_of(option)) {
         fputs(value_of(option), out);
     } else {
@@ -48,7 +48,7 @@ static void print_table_head(FILE *out) {
 
 static void print_options(const struct mr_option *options, FILE *out) {
     for (const struct mr_option *option = options; option && option->name; option++) {
-        print_option(option, option->name, out);
+        print_option(option, out);
     }
 }
 
@@ -76,22 +76,24 @@ static void print_sections(const struct mr_form *forms, const char *path, FILE *
     }
 }
 
+static void print_operator(const struct mr_operator_type *type, FILE *out) {
+    const struct mr_option *options = type->options;
+    fprintf(out, "\n## %s\n\n%s.\n", type->name, type->summary);
+    if (options && options->name && *options->name) {
+        print_table_head(out);
+        print_options(options, out);
+    } else if (options && options->name) {
+        fprintf(out, "\nIts value: a %s. %s.\n", value_of(options), options->help);
+    }
+    if (type->place == MR_PLACE_DUPLICATES) {
+        fprintf(out, "\nFrames are checked without being asked, by device, stream and sequence.\n");
+    }
+}
+
 static void print_operators(FILE *out) {
     for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
-        const struct mr_option *options = (*type)->options;
-        if ((*type)->place == MR_PLACE_WINDOW) {
-            continue;
-        }
-        fprintf(out, "\n## %s\n\n%s.\n", (*type)->name, (*type)->summary);
-        if (options && options->name) {
-            print_table_head(out);
-            for (const struct mr_option *option = options; option->name; option++) {
-                print_option(option, *option->name ? option->name : (*type)->name, out);
-            }
-        }
-        if ((*type)->place == MR_PLACE_DUPLICATES) {
-            fprintf(out, "\nFrames are checked without being asked, by device, stream and "
-                         "sequence.\n");
+        if ((*type)->place != MR_PLACE_WINDOW) {
+            print_operator(*type, out);
         }
     }
 }
@@ -145,8 +147,10 @@ static const char introduction[] =
     "([job.schema.json](job.schema.json)).\n"
     "\n"
     "A job file is one YAML document of at most 256 KiB: no anchors, aliases, tags or merge keys.\n"
-    "A key that is not on this page is an error, and so is a duration or a size without its unit\n"
-    "(`ns us ms s m h d`; `B KB MB GB KiB MiB GiB TiB`).\n"
+    "A key that is not on this page is an error, and so is a duration (`250ms`, `5s`, `7d`; units\n"
+    "`ns us ms s m h d`), a size (`64MiB`; `B KB MB GB KiB MiB GiB TiB`), a share (`5%`) or a "
+    "rate\n"
+    "(`1kHz`) without its unit.\n"
     "\n"
     "Values may hold variables: `${NAME}`, `${NAME:-default}`, `${NAME:?message}`, "
     "`${file:/path}`;\n"

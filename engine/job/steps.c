@@ -89,10 +89,10 @@ static void load_assignments(struct mr_loader *loader, const struct mr_node *nod
         mr_arena_take(loader->source.memory, (node->count + 1) * sizeof *items);
     out->items = items;
     for (const struct mr_node *line = node->first; line; line = line->next) {
-        loader->pending = line;
+        loader->pending = loader->making = line;
         load_assignment(loader, line, items, &out->count);
     }
-    loader->pending = NULL;
+    loader->pending = loader->making = NULL;
 }
 
 static void load_value(struct mr_loader *loader, const struct mr_option *option,
