@@ -154,7 +154,8 @@ bool mr_expression_load(struct mr_loader *loader, const struct mr_node *node,
         attempt = parse(loader, node->text);
     }
     if (attempt.status != MR_OK) {
-        struct mr_node part = mr_node_part(loader, node, attempt.at, 1);
+        bool at_end = attempt.at >= strlen(node->text);
+        struct mr_node part = mr_node_part(loader, node, attempt.at, at_end ? 0 : 1);
         mr_node_fault(loader, &part, NULL, "%s", loader->note[0] ? loader->note : attempt.err.text);
         return false;
     }

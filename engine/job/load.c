@@ -71,7 +71,7 @@ struct mr_node mr_node_part(const struct mr_loader *loader, const struct mr_node
     struct mr_slice file = loader->source.text;
     if (!scalar->variable && at + length <= whole && start + whole <= file.length &&
         memcmp(file.data + start, scalar->text, whole) == 0) {
-        part.place = (struct mr_place_in_file){start + at, length};
+        part.place = (struct mr_place_in_file){start + at, length > 0 ? length : 1};
     }
     return part;
 }
