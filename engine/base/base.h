@@ -56,7 +56,7 @@ struct mr_slice mr_get_bytes(struct mr_bytes_reader *reader, size_t length);
 /* ---- Time. Adding saturates at the ends of int64, so that no event time can overflow. ------ */
 #define MR_SECOND INT64_C(1000000000)
 #define MR_NEVER INT64_MIN /* "no time yet": below every time */
-int64_t mr_time_add(int64_t a, int64_t b); /* MR_NEVER stays MR_NEVER */
+int64_t mr_time_add(int64_t a, int64_t b); /* MR_NEVER stays; nothing else becomes it */
 
 /* A clock: the real one, or one that a test sets. */
 struct mr_clock {
@@ -97,12 +97,14 @@ struct mr_scope {
     void *arg;
 };
 /* Parses and checks types. MR_REJECT: *at is the byte in `text` where the fault lies. The tree
- * lives in `arena`. *kind: MR_BOOLEAN for a condition, MR_NUMBER, MR_F32 (any array) or MR_TEXT. */
+ * lives in `arena`. *kind: MR_BOOLEAN for a condition, MR_NUMBER, MR_F32 (any array), MR_TEXT, or
+ * MR_ABSENT for a field alone that may be any scalar. */
 enum mr_status mr_expression_parse(struct mr_slice text, const struct mr_scope *scope,
                                    struct mr_arena *arena, struct mr_expression **out,
                                    enum mr_kind *kind, size_t *at, struct mr_error *err);
 
-/* ---- Diagnostics: one line on standard error, "millrace: ...". Thread: any. ---------------- */
+/* ---- Diagnostics: one line on standard error, "millrace: ..." or "millrace: warning: ...".
+ * Control characters other than line breaks and tabs are replaced. Thread: any. */
 void mr_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void mr_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -10,8 +10,8 @@
  *
  * Types are checked as nodes are made, so each fault is found at the operand that is wrong. The
  * first fault ends the parse: every function then returns NULL up to the top. Text comes from job
- * files that anyone may write, so nesting and height are bounded; nothing here or in the evaluator
- * recurses further than HEIGHT_MAX. */
+ * files that anyone may write, so nesting (how deep the parser recurses) and the tree's height (how
+ * deep the evaluator does) are bounded. */
 #include "engine/base/base.h"
 #include "engine/base/expression_lexer.h"
 
