@@ -145,7 +145,8 @@ class Kill(harness.Case):
         """Devices that send in real time, from now on."""
         self.simulator = self.start(
             'produce', 'frames', '--log', self.log, '--partitions', 2, '--simulate', 'joulescope',
-            '--devices', 3, '--rate', '1kHz', '--speed', '1x', stderr=subprocess.DEVNULL)
+            '--devices', 8, '--rate', '1kHz', '--for', '1h', '--speed', '1x',
+            stderr=subprocess.DEVNULL)
 
     def kill_simulator(self):
         self.simulator.kill()
