@@ -65,7 +65,7 @@ static void print_flag(const struct mr_option *flag, FILE *out) {
     char left[80];
     snprintf(left, sizeof left, "--%s%s%s", flag->name, placeholder(flag),
              flag->type == MR_OPTION_CHOICE ? flag->choices : "");
-    fprintf(out, "  %-24s %s", left, flag->help);
+    fprintf(out, "  %-28s %s", left, flag->help);
     if (!flag->fallback) {
         fputs(" (must be given)", out);
     } else if (has_default(flag)) {

@@ -47,27 +47,30 @@ static bool parse_rate(const char *text, double *hz) {
     return (mr_parse_rate(slice, hz) || mr_parse_number(slice, hz)) && *hz > 0 && *hz <= 1e9;
 }
 
+static void tell(const char *verb, uint64_t n, const char *noun, const char *rest) {
+    char count[MR_TEXT_MAX];
+    mr_note("%s%s %s%s%s", verb, mr_format_count(n, count), noun, n == 1 ? "" : "s", rest);
+}
+
 /* Prints what was written and turns the outcome into an exit code. */
 static int report(const struct mr_target *target, const struct mr_written *written,
                   enum mr_status status, const struct mr_error *err, double seconds) {
-    char count[MR_TEXT_MAX];
+    char rest[MR_TOPIC_NAME_MAX + 64];
     if (written->blank > 0) {
-        mr_note("%s blank lines were left out", mr_format_count(written->blank, count));
+        tell("left out ", written->blank, "blank line", "");
     }
     if (written->partitions > 0) {
-        mr_note("wrote %s records to %s (%u partition%s) in %.1f s",
-                mr_format_count(written->records, count), target->topic, written->partitions,
-                written->partitions == 1 ? "" : "s", seconds);
-    }
-    if (status != MR_OK) {
-        mr_warn("%s", err->text);
-        return MR_EXIT_FAILED;
+        snprintf(rest, sizeof rest, " to %s (%u partition%s) in %.1f s", target->topic,
+                 written->partitions, written->partitions == 1 ? "" : "s", seconds);
+        tell("wrote ", written->records, "record", rest);
     }
     if (written->refused > 0) {
-        mr_warn("%s lines were refused", mr_format_count(written->refused, count));
-        return MR_EXIT_FAILED;
+        tell("refused ", written->refused, "line", "");
     }
-    return MR_EXIT_OK;
+    if (status != MR_OK) {
+        mr_note("%s", err->text);
+    }
+    return status == MR_OK && written->refused == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
 
 static int check(const struct flags *flags, int argc) {
@@ -125,7 +128,7 @@ static int produce(const void *flags_, int argc, char **argv) {
     struct mr_error err = {{0}};
     struct mr_log *log;
     if (mr_log_open(flags->log, true, &mr_real_clock, &log, &err) != MR_OK) {
-        mr_warn("%s", err.text);
+        mr_note("%s", err.text);
         return MR_EXIT_FAILED;
     }
     struct mr_written written;

@@ -256,7 +256,7 @@ static int tail(const void *flags_, int argc, char **argv) {
         mr_log_close(log);
     }
     if (status != MR_OK) {
-        mr_warn("%s", err.text);
+        mr_note("%s", err.text);
     }
     return status == MR_OK ? MR_EXIT_OK : MR_EXIT_FAILED;
 }

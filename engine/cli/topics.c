@@ -119,7 +119,7 @@ static int topics(const void *flags_, int argc, char **argv) {
     free(list);
     mr_log_close(log);
     if (err.text[0]) {
-        mr_warn("%s", err.text);
+        mr_note("%s", err.text);
     }
     return status == MR_OK ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
