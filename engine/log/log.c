@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const struct mr_log_type *const mr_log_types[] = {&mr_memory_log, NULL};
+const struct mr_log_type *const mr_log_types[] = {&mr_local_log, &mr_memory_log, NULL};
 
 static enum mr_status unknown_scheme(const char *url, struct mr_error *err) {
     if (strncmp(url, "kafka:", 6) == 0) {

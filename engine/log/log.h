@@ -205,7 +205,10 @@ enum mr_status mr_session_append(struct mr_session *session, const struct mr_app
                                  struct mr_error *err);
 /* Bytes appended since the last commit: the worker stops polling above a limit. */
 size_t mr_session_pending(const struct mr_session *session);
-/* Everything appended, and the positions, or nothing. Durable when MR_COMMITTED. */
+/* Everything appended, and the positions, or nothing. Durable when MR_COMMITTED; else what was
+ * appended is dropped and, but for MR_FENCED, the partitions are assigned anew by the next polls.
+ * A producer's commit is all or nothing for each partition only: MR_UNKNOWN says that some of them
+ * may have it. */
 enum mr_commit mr_session_commit(struct mr_session *session, const struct mr_position *positions,
                                  size_t count, struct mr_error *err);
 /* Drops what was appended. The session's partitions are assigned anew by the next polls. */
