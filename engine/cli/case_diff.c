@@ -1,6 +1,6 @@
 /* A row, and the members that are wanted of it. The row may have more members; inside a member
- * everything counts. Whole numbers are compared as such, others as the doubles that they are: the
- * engine's results are the same bits on every machine, so there is no tolerance. */
+ * everything counts. Whole numbers are compared as such, others by the bits of their doubles, so
+ * -0.0 is not 0.0: the engine's results are the same on every machine, and nothing is tolerated. */
 #include "engine/cli/case.h"
 
 #define SHOWN 60 /* bytes of a value in a sentence */
@@ -62,6 +62,10 @@ static bool equal(const struct mr_json_value *a, const struct mr_json_value *b) 
     enum mr_json_kind kind = mr_json_kind(a), other = mr_json_kind(b);
     if (kind == MR_JSON_INTEGER && other == MR_JSON_INTEGER) {
         return mr_json_integer(a) == mr_json_integer(b);
+    }
+    if (kind == MR_JSON_NUMBER && other == MR_JSON_NUMBER) {
+        double x = mr_json_number(a), y = mr_json_number(b);
+        return memcmp(&x, &y, sizeof(x)) == 0;
     }
     if (is_number(kind) && is_number(other)) {
         return mr_json_number(a) == mr_json_number(b);

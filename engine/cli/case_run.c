@@ -325,7 +325,7 @@ static void expect_nothing(struct story *story, const struct mr_case_step *step)
     if (!is_output(story, topic)) {
         tell(story, step->line, "%s is not an output of this job", topic->name);
     } else if (topic->next < topic->count) {
-        struct mr_slice text = shown(&topic->rows[topic->next++]);
+        struct mr_slice text = shown(&topic->rows[topic->next]);
         tell(story, step->line, "%s has a row that should not be there\n    %.*s", topic->name,
              (int)text.length, text.data);
     }

@@ -106,7 +106,11 @@ static enum mr_status set_until(struct mr_worker *worker, struct mr_task *task,
     if (!worker->options.until_end) {
         return MR_OK;
     }
-    return mr_log_bounds(worker->log, &task->source, &first, &task->until, err);
+    enum mr_status status = mr_log_bounds(worker->log, &task->source, &first, &task->until, err);
+    if (status == MR_OK && task->until == first && task->offset < 0) {
+        task->until = task->offset; /* nothing to read, so no record will move the offset */
+    }
+    return status;
 }
 
 static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
