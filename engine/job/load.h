@@ -24,7 +24,7 @@ struct mr_loader {
     /* Names that a later line makes: not to be taken for fields of the record. */
     const struct mr_node *pending;
     const struct mr_node *making; /* the line that is being read; NULL: none */
-    char note[256]; /* why the last name was not found; "": no reason to add */
+    char note[256];               /* why the last name was not found; "": no reason to add */
 
     struct mr_measure *measures; /* in the order of appearance until the plan sorts them */
     size_t measure_count;

@@ -34,7 +34,6 @@ enum mr_node_kind { MR_NODE_SCALAR, MR_NODE_LIST, MR_NODE_MAP };
 struct mr_node {
     enum mr_node_kind kind;
     struct mr_place_in_file place;
-    bool quoted;          /* scalar: 'so' or "so" or as a block                          */
     const char *text;     /* scalar: without NUL and control characters, expanded        */
     const char *variable; /* scalar: the first variable in it; its value is never shown  */
     bool broken;          /* scalar: a variable had no value, and the fault is said      */

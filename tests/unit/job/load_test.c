@@ -1,3 +1,4 @@
+/* Loading: what a job file may say, and how each fault of it is told. */
 #include "loading.h"
 
 #include <fcntl.h>
@@ -31,7 +32,7 @@ static void all_faults_of_a_file_are_found_in_one_pass_in_its_order(void **state
                                           "to: []\n"));
     int last = 0, count = 0;
     for (const char *at = printed; (at = strstr(at, "job.yaml:")) != NULL; at++, count++) {
-        int line = atoi(at + strlen("job.yaml:"));
+        int line = (int)strtol(at + strlen("job.yaml:"), NULL, 10);
         assert_true(line > last);
         last = line;
     }
@@ -148,6 +149,36 @@ static void what_job_files_do_not_need_of_yaml_is_refused(void **state) {
     assert_fault("job: [[[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]]\n", "nested too deeply");
 }
 
+static void texts_are_read_as_yaml_writes_them(void **state) {
+    static const struct {
+        const char *written, *read;
+    } cases[] = {
+        {"plain text", "plain text"},
+        {"'it''s'", "it's"},
+        {"'a '''' b '''''' c'", "a '' b ''' c"},
+        {"''''''''''''''''''''''''''''''''''''''''''", "''''''''''''''''''''"},
+        {"''", ""},
+        {"\"a \\\"\\\" b \\\\\\\\ c\"", "a \"\" b \\\\ c"},
+        {"\"gr\\u00fc\\u00fc\\u00dfe\"", "gr\xc3\xbc\xc3\xbc\xc3\x9f"
+                                         "e"},
+        {"|\n  two\n  lines", "two\nlines"},
+        {">\n  one\n  line", "one line"},
+        {"'one\n  line'", "one line"},
+        {"one\n  line", "one line"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char text[1024];
+        snprintf(text, sizeof text, JSON_HEAD TAIL STATS "description: %s\n", cases[i].written);
+        struct mr_plan *plan = good_plan(text);
+        size_t length = strlen(plan->description);
+        length -= length > 0 && plan->description[length - 1] == '\n'; /* of a block */
+        assert_int_equal(length, strlen(cases[i].read));
+        assert_memory_equal(plan->description, cases[i].read, length);
+        mr_plan_destroy(plan);
+    }
+    assert_fault("job: 'it''s\n  long'\n", "stands on one line");
+}
+
 static void variables_are_put_into_values_and_never_shown(void **state) {
     setenv("MR_TEST_TOPIC", "in-7", 1);
     setenv("MR_TEST_EMPTY", "", 1);
@@ -258,6 +289,7 @@ int main(void) {
         cmocka_unit_test(a_job_does_not_read_its_own_rows),
         cmocka_unit_test(a_key_given_twice_is_refused),
         cmocka_unit_test(what_job_files_do_not_need_of_yaml_is_refused),
+        cmocka_unit_test(texts_are_read_as_yaml_writes_them),
         cmocka_unit_test(variables_are_put_into_values_and_never_shown),
         cmocka_unit_test(a_variable_that_is_not_set_is_a_fault_unless_it_has_a_default),
         cmocka_unit_test(a_value_can_come_from_a_file),

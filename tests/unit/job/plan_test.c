@@ -1,3 +1,4 @@
+/* The plan: what a good job file becomes. */
 #include "loading.h"
 
 static const struct mr_field *field(const struct mr_plan *plan, const char *name) {
