@@ -329,7 +329,8 @@ static bool count_block(struct mr_accumulator *accumulator, unsigned m, const st
         return false;
     }
     const struct range range = range_of(accumulator->head);
-    const struct mr_line line = {range.first, 1 + range.below, m};
+    const bool plain = part->summary->min > 0 && part->summary->finite == part->n;
+    const struct mr_line line = {range.first, 1 + range.below, m, plain};
     if (!slots(part, &line, slot)) {
         return false;
     }

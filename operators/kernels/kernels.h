@@ -49,6 +49,7 @@ struct mr_line {
     uint32_t first; /* >= 1 << m */
     uint32_t zero;  /* its slot  */
     unsigned m;
+    bool plain; /* every sample is finite, above zero and not below `first`: less to do */
 };
 
 /* The slot of every sample. Returns false when a magnitude lies below `first` (its slot is then
