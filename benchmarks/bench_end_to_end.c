@@ -9,7 +9,7 @@
  *   restore   a million cells from the changelog
  *   memory    bytes per open group and window
  *
- *   bench_end_to_end frames|events|commit|restore|memory [ROUNDS] */
+ *   bench_end_to_end frames|events|commit|restore|memory [ROUNDS]     events: [ROUNDS [DEVICES]] */
 #include "engine/log/log.h"
 #include "engine/run/run.h"
 #include "operators/kernels/kernels.h"
@@ -223,7 +223,7 @@ static void fill_frames(struct input *input, int devices, int frames) {
 /* The bare loop: copy, decode (with its checksum), multiply, and every measure of the plan, into
  * one set of accumulators per device. No log, no cells, no time. */
 struct bare {
-    const struct mr_plan *plan;
+    struct mr_plan *plan;
     struct mr_accumulator *accumulators; /* devices * measures */
     struct mr_arena *arena;
     void *codec;
@@ -346,6 +346,12 @@ static const char events_job[] = "from:\n  topic: readings\n  format: json\n  ke
                                  "  max: max(power)\n  std: std_pop(power)\n  rms: rms(power)\n"
                                  "  p99: quantile(power, 0.99)\n";
 
+/* A device draws about its own level, give or take a tenth, and sleeps a twentieth of the time. */
+static double power_of(uint32_t device, uint64_t seed) {
+    double noise = (double)(seed >> 20 & 0xffff) / 65536, level = 1 + device % 300;
+    return (seed >> 12 & 0xff) < 12 ? 0.05 + 0.01 * noise : level * (0.9 + 0.2 * noise);
+}
+
 static void fill_events(struct input *input, uint32_t devices, uint32_t records, int64_t span_ms) {
     uint64_t seed = 7;
     open_input(input, "readings");
@@ -353,7 +359,7 @@ static void fill_events(struct input *input, uint32_t devices, uint32_t records,
         char value[160], key[32];
         seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
         uint32_t device = (uint32_t)((seed >> 33) % devices);
-        double power = (double)((seed >> 20) % 100000) / 317.0;
+        double power = power_of(device, seed);
         int key_length = snprintf(key, sizeof(key), "dev-%07u", device);
         int length = snprintf(value, sizeof(value),
                               "{\"device\":\"%s\",\"ts\":%" PRId64 ",\"power\":%.6f,"
@@ -550,8 +556,10 @@ int main(int argc, char **argv) {
     if (strcmp(what, "frames") == 0) {
         bench_frames(rounds);
     } else if (strcmp(what, "events") == 0) {
-        bench_events(rounds, 1000, 4000000);
-        bench_events(rounds, 1000000, 4000000);
+        if (argc < 4) {
+            bench_events(rounds, 1000, 4000000);
+        }
+        bench_events(rounds, argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 1000000, 4000000);
     } else if (strcmp(what, "commit") == 0) {
         bench_commit(rounds);
     } else if (strcmp(what, "restore") == 0) {
@@ -559,7 +567,9 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "memory") == 0) {
         bench_memory();
     } else {
-        fprintf(stderr, "usage: bench_end_to_end frames|events|commit|restore|memory [ROUNDS]\n");
+        fprintf(stderr,
+                "usage: bench_end_to_end frames|commit|restore|memory [ROUNDS] | events [ROUNDS "
+                "[DEVICES]]\n");
         return 2;
     }
     return 0;

@@ -20,6 +20,8 @@ struct mr_silence {
     int64_t watermark_ns; /* T then                          */
 };
 
+#define MR_AHEAD 16
+
 struct mr_task {
     const struct mr_plan *plan;
     struct mr_worker *worker;
@@ -47,10 +49,11 @@ struct mr_task {
 
     /* the current message and record */
     const struct mr_message *message;
-    bool message_dead;       /* it is in the dead letters already                       */
-    int64_t span_start_ns;   /* of the last cell: where the next records likely go      */
-    bool layout_logged;      /* the changelog says which layout its records have        */
-    struct mr_tally outcome; /* of the record's samples                                 */
+    bool message_dead;        /* it is in the dead letters already                       */
+    int64_t span_start_ns;    /* of the last cell: where the next records likely go      */
+    bool layout_logged;       /* the changelog says which layout its records have        */
+    uint64_t ahead[MR_AHEAD]; /* hashes of the cells that the next messages will ask for */
+    struct mr_tally outcome;  /* of the record's samples                                 */
 
     struct mr_buffer group, row, note, row_key;
     struct mr_accumulator bytes; /* where results build MR_BYTES                         */

@@ -93,8 +93,9 @@ enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, str
 size_t mr_store_bytes(const struct mr_store *store); /* of memory, near enough to limit it */
 size_t mr_store_cells(const struct mr_store *store);
 
-/* Hints that this group's cell in this span is about to be asked for. */
-void mr_store_prefetch(const struct mr_store *store, struct mr_slice group, int64_t start_ns,
-                       int stage);
+/* The hash by which a window cell is found, and a hint that it is about to be asked for: stage 0 is
+ * its slot, 1 the cell, 2 its accumulators; each needs the one before to have arrived. */
+uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns);
+void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage);
 
 #endif

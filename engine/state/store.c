@@ -294,9 +294,11 @@ size_t mr_store_cells(const struct mr_store *store) {
     return store->count;
 }
 
-void mr_store_prefetch(const struct mr_store *store, struct mr_slice group, int64_t start_ns,
-                       int stage) {
-    uint64_t hash = hash_of(group, start_ns, false);
+uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns) {
+    return hash_of(group, start_ns, false);
+}
+
+void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage) {
     const struct mr_slot *slot = &store->slots[hash & (store->slot_count - 1)];
     if (stage == 0) {
         __builtin_prefetch(slot);
