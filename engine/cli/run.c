@@ -30,7 +30,7 @@ static const struct mr_option flags[] = {
     {"close", MR_OPTION_BOOL, .fallback = "false",
      .help = "With --until-end: close the open windows too, for finished data",
      .offset = offsetof(struct flags, close)},
-    {"for", MR_OPTION_DURATION, .fallback = "", .help = "Stop after this much wall time",
+    {"for", MR_OPTION_DURATION, .fallback = "0s", .help = "Stop after this much wall time",
      .offset = offsetof(struct flags, for_ns)},
     {"show", MR_OPTION_BOOL, .fallback = "false", .help = "Print the rows as a table",
      .offset = offsetof(struct flags, show)},
