@@ -80,8 +80,8 @@ void mr_topics_check(struct mr_loader *loader) {
         refuse_own_topic(loader, input);
     }
     size_t index = 0;
-    for (const struct mr_node *item = to && to->kind == MR_NODE_LIST ? to->first : NULL; item;
-         item = item->next) {
+    bool readable = to && to->kind == MR_NODE_LIST && to->count <= MR_LIST_MAX;
+    for (const struct mr_node *item = readable ? to->first : NULL; item; item = item->next) {
         const struct mr_node *topic = find_scalar(item, "topic");
         if (topic) {
             check_output(loader, topic, index++);

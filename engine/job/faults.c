@@ -16,6 +16,10 @@
 
 static const char warning[] = "warning: ";
 
+static bool is_mild(const struct mr_fault *fault) {
+    return strncmp(fault->text, warning, strlen(warning)) == 0;
+}
+
 static bool is_continuation(char byte) {
     return ((unsigned char)byte & 0xC0) == 0x80;
 }
@@ -58,6 +62,18 @@ static bool stands_before(const struct mr_fault *a, const struct mr_fault *b) {
     return a->line != b->line ? a->line < b->line : a->column < b->column;
 }
 
+/* One place, one fault: the first says enough, and the next is often its echo. */
+static bool is_told(const struct mr_faults *faults, const struct mr_fault *fault) {
+    for (size_t i = 0; i < faults->count; i++) {
+        const struct mr_fault *other = &faults->items[i];
+        if (fault->line > 0 && other->line == fault->line && other->column == fault->column &&
+            !is_mild(other)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void insert(struct mr_faults *faults, struct mr_fault fault) {
     faults->items = mr_reallocate(faults->items, (faults->count + 1) * sizeof *faults->items);
     size_t i = faults->count++;
@@ -65,6 +81,13 @@ static void insert(struct mr_faults *faults, struct mr_fault fault) {
         faults->items[i] = faults->items[i - 1];
     }
     faults->items[i] = fault;
+}
+
+static void finish(struct mr_fault *fault) {
+    free(fault->file);
+    free(fault->text);
+    free(fault->source);
+    free(fault->suggestion);
 }
 
 void mr_fault_add_list(struct mr_source *source, enum mr_severity severity,
@@ -86,7 +109,11 @@ void mr_fault_add_list(struct mr_source *source, enum mr_severity severity,
     if (place.at != SIZE_MAX) {
         locate(source, place, &fault);
     }
-    insert(source->faults, fault);
+    if (is_told(source->faults, &fault)) {
+        finish(&fault);
+    } else {
+        insert(source->faults, fault);
+    }
 }
 
 void mr_fault_add(struct mr_source *source, struct mr_place_in_file place, const char *suggestion,
@@ -115,12 +142,11 @@ static void print_caret(const struct mr_fault *fault, FILE *out) {
 }
 
 static void print_fault(const struct mr_fault *fault, FILE *out) {
-    bool mild = strncmp(fault->text, warning, strlen(warning)) == 0;
     fputs(fault->file, out);
     if (fault->line > 0) {
         fprintf(out, ":%d:%d", fault->line, fault->column);
     }
-    fprintf(out, ": %s%s\n", mild ? "" : "error: ", fault->text);
+    fprintf(out, ": %s%s\n", is_mild(fault) ? "" : "error: ", fault->text);
     if (fault->source && fault->line > 0) {
         fprintf(out, "%5d | %s\n", fault->line, fault->source);
         print_caret(fault, out);
@@ -141,10 +167,7 @@ void mr_faults_print(const struct mr_faults *faults, FILE *out) {
 
 void mr_faults_finish(struct mr_faults *faults) {
     for (size_t i = 0; i < faults->count; i++) {
-        free(faults->items[i].file);
-        free(faults->items[i].text);
-        free(faults->items[i].source);
-        free(faults->items[i].suggestion);
+        finish(&faults->items[i]);
     }
     free(faults->items);
     *faults = (struct mr_faults){0};

@@ -360,6 +360,22 @@ static void refuse_for_frames(struct mr_loader *loader, const struct mr_node *fr
     }
 }
 
+/* The key and the times of a record are one value each. */
+static void refuse_arrays(struct mr_loader *loader, const struct mr_node *from) {
+    const struct mr_input *input = &loader->plan->input;
+    const char *const names[] = {input->key_source == MR_KEY_FIELD ? input->key_name : NULL,
+                                 input->time_field, input->step_field};
+    static const char *const keys[] = {"key", "timestamp", "samples"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int slot = names[i] ? mr_field_find(loader, names[i]) : -1;
+        if (slot >= 0 && mr_kind_is_array(loader->fields[slot].kind)) {
+            mr_node_fault(loader, mr_node_find(from, keys[i]), NULL,
+                          "`%s` has a value per sample; one value per record is needed here",
+                          names[i]);
+        }
+    }
+}
+
 static void check_events(struct mr_loader *loader, const struct mr_node *from) {
     const struct mr_node *samples = mr_node_find(from, "samples");
     bool has_array = false;
@@ -392,5 +408,6 @@ void mr_from_load(struct mr_loader *loader, const struct mr_node *node) {
         refuse_for_frames(loader, node);
     } else {
         check_events(loader, node);
+        refuse_arrays(loader, node);
     }
 }

@@ -168,6 +168,10 @@ bool mr_option_load(struct mr_loader *loader, const struct mr_option *option,
         return false;
     }
     struct mr_error err = {0};
+    if (option->type == MR_OPTION_TEXT && !option->fallback && !*node->text) {
+        mr_node_fault(loader, node, NULL, "`%s` is empty", option->name);
+        return false;
+    }
     if (mr_option_parse(option, mr_slice_of(node->text), options, loader->source.memory, &err) !=
         MR_OK) {
         if (node->variable && !node->broken) { /* err.text never quotes the value */

@@ -6,6 +6,7 @@
 
 #define MR_FIELDS_MAX     256
 #define MR_STATS_MAX      512
+#define MR_LIST_MAX       32   /* groups, outputs */
 #define MR_EXPRESSION_MAX 4096 /* bytes */
 #define MR_JOB_FILE_MAX   ((size_t)256 << 10)
 

@@ -132,6 +132,10 @@ static void load_group_by(struct mr_loader *loader, const struct mr_node *node) 
     if (!mr_expect(loader, node, MR_NODE_LIST, shape)) {
         return;
     }
+    if (count_groups(node) > MR_LIST_MAX) {
+        mr_node_fault(loader, node, NULL, "a job groups by at most %d fields", MR_LIST_MAX);
+        return;
+    }
     loader->plan->groups = mr_arena_take(loader->source.memory,
                                          (count_groups(node) + 1) * sizeof *loader->plan->groups);
     for (const struct mr_node *item = node->first; item; item = item->next) {
@@ -228,8 +232,9 @@ static void load_to(struct mr_loader *loader, const struct mr_node *node) {
     if (!mr_expect(loader, node, MR_NODE_LIST, "a list, such as `- topic: power-minute`")) {
         return;
     }
-    if (node->count == 0) {
-        mr_node_fault(loader, node, NULL, "`to` names no topic");
+    if (node->count == 0 || node->count > MR_LIST_MAX) {
+        mr_node_fault(loader, node, NULL, "`to` names 1 to %d topics", MR_LIST_MAX);
+        return;
     }
     loader->plan->outputs =
         mr_arena_take(loader->source.memory, (node->count + 1) * sizeof *loader->plan->outputs);

@@ -12,6 +12,7 @@ struct mr_source {
     struct mr_arena *memory;  /* nodes and everything made of them */
     struct mr_faults *faults; /* in the order of the file          */
     bool bad;                 /* an error was added                */
+    size_t expanded;          /* bytes that variables have given   */
 };
 
 /* A piece of the file: bytes [at, at + width). */

@@ -14,7 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SECRET_MAX 65536
+#define SECRET_MAX   65536
+#define EXPANDED_MAX ((size_t)1 << 20) /* of one job file, all values together */
 
 struct expansion {
     struct mr_source *source;
@@ -127,15 +128,19 @@ void mr_variables_expand(struct mr_source *source, struct mr_node *scalar) {
         return;
     }
     struct expansion e = {.source = source, .scalar = scalar};
-    for (const char *at = scalar->text; *at;) {
+    for (const char *at = scalar->text; *at && !e.bad;) {
         size_t plain = strcspn(at, "$");
         mr_buffer_add(&e.out, at, plain);
         at += plain;
         if (*at) {
             at = expand_one(&e, at);
         }
+        if (source->expanded + e.out.length > EXPANDED_MAX) {
+            refuse(&e, "the values of a job file are at most 1 MiB, with what variables give");
+        }
     }
     struct mr_slice text = mr_buffer_slice(&e.out);
+    source->expanded += text.length;
     if (!e.bad && !is_clean(text)) {
         refuse(&e, "the value of `%s` is not plain UTF-8 text", scalar->variable);
     }

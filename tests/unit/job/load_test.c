@@ -264,6 +264,51 @@ static void too_many_fields_are_refused(void **state) {
     mr_buffer_finish(&text);
 }
 
+static void lists_are_bounded(void **state) {
+    struct mr_buffer text = {0};
+    mr_buffer_text(&text, JSON_HEAD STATS "window: {every: 1m}\nto: [{topic: out}]\ngroup_by: [a");
+    for (int i = 0; i < 30000; i++) {
+        mr_buffer_text(&text, ", a");
+    }
+    mr_buffer_text(&text, "]\n");
+    char *printed = faults_of(mr_buffer_slice(&text));
+    assert_non_null(strstr(printed, "at most 32 fields"));
+    free(printed);
+    mr_buffer_finish(&text);
+}
+
+static void what_variables_give_is_bounded(void **state) {
+    struct mr_buffer text = {0};
+    char *value = mr_allocate(60001);
+    memset(value, 'x', 60000);
+    setenv("MR_TEST_LONG", value, 1);
+    mr_buffer_text(&text, JSON_HEAD TAIL STATS "tests:\n");
+    for (int i = 0; i < 100; i++) {
+        mr_buffer_text(&text, "  - \"${MR_TEST_LONG}\"\n");
+    }
+    char *printed = faults_of(mr_buffer_slice(&text));
+    assert_non_null(strstr(printed, "at most 1 MiB"));
+    unsetenv("MR_TEST_LONG");
+    free(value);
+    free(printed);
+    mr_buffer_finish(&text);
+}
+
+static void one_place_has_one_fault(void **state) {
+    char *printed = faults_of(
+        mr_slice_of("job: ''\nfrom: {topic: '', format: json, timestamp: log}\n" TAIL STATS));
+    assert_non_null(strstr(printed, "job.yaml:1:"));
+    assert_non_null(strstr(printed, "`job` is empty"));
+    assert_null(strstr(printed, "letters, digits"));
+    free(printed);
+}
+
+static void a_key_or_a_time_is_one_value(void **state) {
+    assert_fault("job: test\nfrom: {topic: in, format: json, key: x, timestamp: log,\n"
+                 "  fields: {x: 'number[]'}, samples: {rate: 1kHz}}\n" TAIL STATS,
+                 "`x` has a value per sample; one value per record is needed here");
+}
+
 static void values_are_bounded_with_a_sentence(void **state) {
     assert_fault(JSON_HEAD TAIL STATS "commit: 1ms\n", "`commit`: expected at least 10ms");
     assert_fault(JSON_HEAD TAIL STATS "lateness: {grace: 400d}\n", "expected at most 366d");
@@ -296,6 +341,10 @@ int main(void) {
         cmocka_unit_test(a_name_made_by_let_is_not_a_field_of_the_record_before_that),
         cmocka_unit_test(a_misspelt_field_is_worth_a_warning),
         cmocka_unit_test(too_many_fields_are_refused),
+        cmocka_unit_test(lists_are_bounded),
+        cmocka_unit_test(what_variables_give_is_bounded),
+        cmocka_unit_test(one_place_has_one_fault),
+        cmocka_unit_test(a_key_or_a_time_is_one_value),
         cmocka_unit_test(values_are_bounded_with_a_sentence),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
