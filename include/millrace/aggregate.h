@@ -18,7 +18,7 @@
 /* A fixed head and a growable body, both owned by the engine. The head starts zeroed. */
 struct mr_accumulator {
     void *head;
-    uint8_t *body;
+    uint8_t *body; /* aligned for any type */
     uint32_t length, capacity; /* of body, bytes */
 };
 

@@ -159,12 +159,37 @@ static void spread(struct mr_accumulator *accumulator, const struct range *to) {
     set_range(accumulator, to);
 }
 
+/* The first entry at or above the bucket. No step of the search branches on what it compares:
+ * such a branch is foretold wrongly every other time. */
+static uint32_t find(const struct entry *entry, uint32_t n, int32_t bucket) {
+    uint32_t at = 0;
+    if (n == 0 || entry[n - 1].bucket < bucket) {
+        return n;
+    }
+    while (n > 1) {
+        uint32_t half = n / 2;
+        at += half & -(uint32_t)(entry[at + half - 1].bucket < bucket);
+        n -= half;
+    }
+    return at;
+}
+
+/* The ends of a list, and its entries around zero, are all that a range has to reach. */
+static void reach_list(struct reach *reach, const struct entry *entry, uint32_t n) {
+    uint32_t zero = find(entry, n, 0);
+    reach_bucket(reach, entry[0].bucket);
+    reach_bucket(reach, entry[n - 1].bucket);
+    for (uint32_t i = zero > 0 ? zero - 1 : 0; i < n && i <= zero + 1; i++) {
+        reach_bucket(reach, entry[i].bucket);
+    }
+}
+
 static struct range range_for(const struct mr_accumulator *accumulator, struct reach reach,
                               unsigned m) {
     const struct mr_buckets *head = accumulator->head;
     struct range range = range_of(head);
-    for (uint32_t i = 0; !head->dense && i < entry_count(accumulator); i++) {
-        reach_bucket(&reach, entries(accumulator)[i].bucket);
+    if (!head->dense && accumulator->length > 0) {
+        reach_list(&reach, entries(accumulator), entry_count(accumulator));
     }
     widen(&range, &reach, m);
     return range;
@@ -192,20 +217,6 @@ static void make_sparse(struct mr_accumulator *accumulator) {
 }
 
 /* ---- Single values ------------------------------------------------------------------------- */
-
-/* The first entry at or above the bucket. */
-static uint32_t find(const struct entry *entry, uint32_t n, int32_t bucket) {
-    const struct entry *base = entry;
-    if (n == 0 || entry[n - 1].bucket < bucket) {
-        return n;
-    }
-    while (n > 1) {
-        uint32_t half = n / 2;
-        base = base[half - 1].bucket < bucket ? base + half : base;
-        n -= half;
-    }
-    return (uint32_t)(base - entry);
-}
 
 static void count_dense(struct mr_accumulator *accumulator, unsigned m, int32_t bucket,
                         uint64_t count) {

@@ -197,6 +197,52 @@ static void the_whole_range_is_counted_without_clamping(void **state) {
     gauge_finish(&events);
 }
 
+/* A sample of one of seven kinds: near c, about zero, wide, any bits, zero, subnormal, ties. */
+static double any_sample(uint64_t *seed, uint64_t kind, double c) {
+    double u = random_unit(seed);
+    const double x[] = {
+        c * (1 + 0.05 * u), c * (u - 0.5), c * exp(20 * (u - 0.5)), 0, c * 1e-39 * u,
+        floor(u * 9) - 4,   u * 1e300};
+    return x[random_bits(seed) % 200 == 0 ? random_bits(seed) % 7 : kind];
+}
+
+/* Blocks, events, merging and packing in any sequence, through all changes of form. */
+static void no_history_shows(void **state) {
+    static double x[MR_BLOCK];
+    unsigned back_to_sparse = 0;
+    for (uint64_t seed = 1; seed <= 300; seed++) {
+        uint64_t dice = seed;
+        unsigned m = 4 + (unsigned)(random_bits(&dice) % 7);
+        struct gauge mixed = gauge_of(&mr_digest_aggregate, m);
+        struct gauge events = gauge_of(&mr_digest_aggregate, m);
+        for (uint64_t step = random_bits(&dice) % 10; step > 0; step--) {
+            const struct mr_buckets *head = mixed.accumulator.head;
+            uint32_t was = head->dense;
+            size_t n = 1 + random_bits(&dice) % MR_BLOCK;
+            uint64_t kind = random_bits(&dice) % 7;
+            double c = exp(10 * (random_unit(&dice) - 0.5)) * (kind % 2 ? 1 : -1);
+            for (size_t i = 0; i < n; i++) {
+                x[i] = any_sample(&dice, kind, c);
+            }
+            if (step % 3 == 0) {
+                struct gauge part = gauge_of(&mr_digest_aggregate, m);
+                feed_f64(&part, x, n);
+                part.type->merge(&mixed.accumulator, &part.accumulator, mixed.settings);
+                gauge_finish(&part);
+            } else {
+                feed_f64(&mixed, x, n);
+            }
+            feed_events(&events, x, n);
+            back_to_sparse += was && !head->dense;
+        }
+        assert_same(&mixed, &events);
+        assert_survives_packing(&mixed);
+        gauge_finish(&mixed);
+        gauge_finish(&events);
+    }
+    assert_true(back_to_sparse > 0); /* or the seeds have become useless */
+}
+
 static void nothing_counted_has_no_quantile(void **state) {
     struct gauge gauge = gauge_of(&mr_digest_aggregate, 6);
     const double gaps[] = {NAN, INFINITY, -INFINITY};
@@ -322,6 +368,7 @@ int main(void) {
         cmocka_unit_test(both_sample_types_share_their_buckets),
         cmocka_unit_test(neither_order_nor_merging_shows),
         cmocka_unit_test(the_whole_range_is_counted_without_clamping),
+        cmocka_unit_test(no_history_shows),
         cmocka_unit_test(nothing_counted_has_no_quantile),
         cmocka_unit_test(counts_beyond_32_bits_are_kept),
         cmocka_unit_test(damaged_bytes_are_refused),
