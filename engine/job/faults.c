@@ -54,7 +54,11 @@ static void locate(const struct mr_source *source, struct mr_place_in_file place
     fault->width = count_characters(text + at, width);
     if (end - start <= SOURCE_LINE_MAX) {
         fault->source = mr_allocate(end - start + 1);
-        memcpy(fault->source, text + start, end - start);
+        for (size_t i = 0; i < end - start; i++) {
+            unsigned char byte = (unsigned char)text[start + i];
+            bool control = (byte < 0x20 && byte != '\t') || byte == 0x7F;
+            fault->source[i] = control ? '?' : text[start + i]; /* nothing steers the terminal */
+        }
     }
 }
 

@@ -188,11 +188,11 @@ static void load_format(struct mr_loader *loader, const struct mr_node *node) {
 }
 
 static void schema_format(struct mr_buffer *out) {
-    mr_buffer_text(out, "{\"enum\":[");
+    mr_buffer_text(out, "{\"anyOf\":[{\"type\":\"string\",\"pattern\":\"\\\\$\\\\{\"},{\"enum\":[");
     for (const struct mr_codec_type *const *type = mr_codec_types; *type; type++) {
         mr_buffer_format(out, "%s\"%s\"", type == mr_codec_types ? "" : ",", (*type)->name);
     }
-    mr_buffer_text(out, "]}");
+    mr_buffer_text(out, "]}]}");
 }
 
 /* ---- fields -----------------------------------------------------------------------------------

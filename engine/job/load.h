@@ -28,6 +28,7 @@ struct mr_loader {
     char note[256];               /* why the last name was not found; "": no reason to add */
 
     struct mr_measure *measures; /* in the order of appearance until the plan sorts them */
+    void **settings;             /* of each, still to be settled */
     size_t measure_count;
 };
 

@@ -277,15 +277,8 @@ static size_t find_measure(struct mr_loader *loader, const struct mr_aggregate_t
         memset(settings, 0, type->settings_size);
     }
     loader->measures[loader->measure_count] = (struct mr_measure){type, slot, settings};
+    loader->settings[loader->measure_count] = settings;
     return loader->measure_count++;
-}
-
-static void *settings_of(struct mr_measure *measure) {
-    union {
-        const void *read;
-        void *write;
-    } settings = {measure->settings};
-    return settings.write;
 }
 
 static void add_stat(struct mr_loader *loader, const struct mr_node *node) {
@@ -315,7 +308,7 @@ static void add_stat(struct mr_loader *loader, const struct mr_node *node) {
     }
     size_t measure = find_measure(loader, type, slot);
     if (type->settle) {
-        type->settle(settings_of(&loader->measures[measure]), result, arguments);
+        type->settle(loader->settings[measure], result, arguments);
     }
     loader->plan->stats[loader->plan->stat_count++] = (struct mr_stat){.name = node->key->text,
                                                                        .text = node->text,
@@ -335,6 +328,7 @@ void mr_stats_load(struct mr_loader *loader, const struct mr_node *node) {
     struct mr_arena *memory = loader->source.memory;
     loader->plan->stats = mr_arena_take(memory, node->count * sizeof *loader->plan->stats);
     loader->measures = mr_arena_take(memory, node->count * sizeof *loader->measures);
+    loader->settings = mr_arena_take(memory, node->count * sizeof *loader->settings);
     for (const struct mr_node *stat = node->first; stat; stat = stat->next) {
         add_stat(loader, stat);
     }

@@ -264,6 +264,12 @@ static void too_many_fields_are_refused(void **state) {
     mr_buffer_finish(&text);
 }
 
+static void a_line_of_the_file_does_not_steer_the_terminal(void **state) {
+    char *printed = faults_of(mr_slice_of("job: a\x1b[31mb\n"));
+    assert_null(strchr(printed, '\x1b'));
+    free(printed);
+}
+
 static void lists_are_bounded(void **state) {
     struct mr_buffer text = {0};
     mr_buffer_text(&text, JSON_HEAD STATS "window: {every: 1m}\nto: [{topic: out}]\ngroup_by: [a");
@@ -341,6 +347,7 @@ int main(void) {
         cmocka_unit_test(a_name_made_by_let_is_not_a_field_of_the_record_before_that),
         cmocka_unit_test(a_misspelt_field_is_worth_a_warning),
         cmocka_unit_test(too_many_fields_are_refused),
+        cmocka_unit_test(a_line_of_the_file_does_not_steer_the_terminal),
         cmocka_unit_test(lists_are_bounded),
         cmocka_unit_test(what_variables_give_is_bounded),
         cmocka_unit_test(one_place_has_one_fault),
