@@ -75,18 +75,22 @@ def frame(sequence=0, **changes):
     return frames.Frame('d', START_NS, 1000.0, 7, sequence, channels).but(**changes)
 
 
+def channel(name, packed):
+    return frames.chunk(6, frames.chunk(1, name) + frames.chunk(4, packed))
+
+
 def bad_frames():
     """what -> (bytes, a word that the reason must hold)"""
     good = frame(1000).encode()
     body = frame(1001).body()
     flipped = bytearray(good)
     flipped[40] ^= 1
-    uneven = frames.chunk(6, frames.chunk(1, b'current') + frames.chunk(4, b'\0\0\0'))
+    uneven = channel(b'power', b'\0\0\0')
     huge = frames.tag(6, 2) + frames.varint(1 << 40)
     return {
-        'empty': (b'', ''),
-        'truncated': (good[:-20], ''),
-        'only a checksum': (frames.seal(b''), 'device'),
+        'empty': (b'', 'crc32c'),
+        'truncated': (good[:-20], 'crc32c'),
+        'only a checksum': (frames.seal(b''), 'crc32c'),
         'a wrong checksum': (frame(1002, crc=12345).encode(), 'crc32c'),
         'a flipped bit': (bytes(flipped), 'crc32c'),
         'no checksum': (body, 'crc32c'),
@@ -96,23 +100,22 @@ def bad_frames():
         'rate NaN': (frame(1005, rate_hz=float('nan')).encode(), 'rate'),
         'an infinite rate': (frame(1006, rate_hz=float('inf')).encode(), 'rate'),
         'a rate beyond 1 GHz': (frame(1007, rate_hz=2e9).encode(), 'rate'),
-        'a rate near 0': (frame(1008, rate_hz=1e-300).encode(), ''),
+        'a rate near 0': (frame(1008, rate_hz=1e-300).encode(), 'rate'),
         'a time beyond 2^63': (frame(1009, start_ns=1 << 63).encode(), 'start'),
         'a time far ahead': (frame(1010, start_ns=FUTURE_NS).encode(), 'ahead'),
         'channels of two lengths': (frame(1011, channels={
             'current': [1.0], 'voltage': [1.0, 2.0]}).encode(), 'voltage'),
-        'one channel twice': (frames.seal(
-            body + frame(0, channels={'current': [1.0] * 4}).body()[-40:]), ''),
-        'no samples': (frame(1012, channels={'current': [], 'voltage': []}).encode(), ''),
+        'one channel twice': (frames.seal(body + channel(b'current', b'\0' * 16)), 'current'),
+        'no samples': (frame(1012, channels={'current': [], 'voltage': []}).encode(), 'current'),
         'no device': (frame(1013, device='').encode(), 'device'),
         'another device than its key': (frame(1014, device='e').encode(), 'device'),
-        'three bytes as a float': (frames.seal(body + uneven), ''),
-        'a length beyond the end': (frames.seal(body + huge), ''),
+        'three bytes as a float': (frames.seal(body + uneven), 'power'),
+        'a length beyond the end': (frames.seal(body + huge), 'channels'),
         'a device that is not UTF-8': (frames.seal(
             frames.chunk(1, b'\xff\xfe') + body[3:]), 'device'),
         'fields in another order': (frames.seal(
             frames.tag(5, 0) + b'\1' + frames.chunk(1, b'd') + body[3:]), ''),
-        'a text': (b'{"current": 1}', ''),
+        'a text': (b'{"current": 1}', 'crc32c'),
         'larger than 4 MiB': (b'\x0a\x01d' + b'\0' * (5 << 20), '4 MiB'),
     }
 
@@ -152,7 +155,8 @@ class BadInput(harness.Case):
         values = [frame(0).encode()]
         for number, (value, _) in enumerate(bad.values(), 1):
             values += [value, frame(number).encode()]
-        self.append('frames', [(0, b'd', value) for value in values])
+        # Two partitions, because a topic of one may carry any key.
+        self.append('frames', [(0, b'd', value) for value in values], partitions=2)
         account = self.run_job(self.job(FRAMES))
         good = len(bad) + 1
         self.assertEqual(account.total('dead-lettered'), len(bad))

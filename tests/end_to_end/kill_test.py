@@ -6,6 +6,7 @@ killed KILLS times, the producers now and then too. Then it runs to the end, and
 recomputes every window from what lies in the input topics. MILLRACE_SEED=N repeats a run's
 choices; the moments at which the system schedules the processes remain its own.
 """
+import contextlib
 import json
 import os
 import random
@@ -105,16 +106,13 @@ class Feeder(threading.Thread):
                                        'sensor', '--partitions', 4, stdin=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL)
         number = 0
-        try:
+        with contextlib.suppress(BrokenPipeError), self.process.stdin:
             while not self.stopping:
                 chunk = b''.join(self.line(number + i) for i in range(20))
                 number += 20
                 self.process.stdin.write(chunk)
                 self.process.stdin.flush()
                 self.pause.wait(0.01)
-            self.process.stdin.close()
-        except BrokenPipeError:
-            pass
         self.process.wait()
 
     def run(self):
