@@ -5,6 +5,64 @@
 #include <millrace/codec.h>
 #include <millrace/json.h>
 
+static inline uint64_t mr_eight_bytes(const char *at) {
+    uint64_t x;
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+static inline uint32_t mr_four_bytes(const char *at) {
+    uint32_t x;
+    memcpy(&x, at, sizeof x);
+    return x;
+}
+
+/* As mr_slice_equal, without a call for the short texts that names and keys are: two loads that
+ * overlap cover 4 to 8 and 8 to 16 bytes. */
+static inline bool mr_same(struct mr_slice a, struct mr_slice b) {
+    size_t n = a.length;
+    if (n != b.length) {
+        return false;
+    }
+    if (n > 16) {
+        return memcmp(a.data, b.data, n) == 0;
+    }
+    if (n >= 8) {
+        return mr_eight_bytes(a.data) == mr_eight_bytes(b.data) &&
+               mr_eight_bytes(a.data + n - 8) == mr_eight_bytes(b.data + n - 8);
+    }
+    if (n >= 4) {
+        return mr_four_bytes(a.data) == mr_four_bytes(b.data) &&
+               mr_four_bytes(a.data + n - 4) == mr_four_bytes(b.data + n - 4);
+    }
+    return n == 0 || (a.data[0] == b.data[0] && a.data[n / 2] == b.data[n / 2] &&
+                      a.data[n - 1] == b.data[n - 1]);
+}
+
+/* Whether 8 bytes hold one below 0x20, one that is 0x7F, or one from 0x80 on. */
+static inline bool mr_any_odd(uint64_t x) {
+    const uint64_t ones = UINT64_C(0x0101010101010101), top = ones << 7;
+    uint64_t y = x ^ (ones * 0x7F);
+    return (((x - ones * 0x20) | (y - ones) | x) & top) != 0;
+}
+
+/* Printable ASCII through and through, as most keys are. May say no to other good text. */
+static inline bool mr_is_plain(struct mr_slice text) {
+    size_t i = 0;
+    if (text.length < 8) {
+        while (i < text.length && text.data[i] >= 0x20 && text.data[i] < 0x7F) {
+            i++;
+        }
+        return i == text.length;
+    }
+    for (; i + 8 < text.length; i += 8) {
+        if (mr_any_odd(mr_eight_bytes(text.data + i))) {
+            return false;
+        }
+    }
+    return !mr_any_odd(mr_eight_bytes(text.data + text.length - 8));
+}
+
 static inline bool mr_has_control(struct mr_slice text) {
     for (size_t i = 0; i < text.length; i++) {
         unsigned char byte = (unsigned char)text.data[i];

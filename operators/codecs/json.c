@@ -60,7 +60,7 @@ static bool refuse(struct mr_error *why, const char *what) {
 /* ---- Names --------------------------------------------------------------------------------- */
 static int16_t find_wanted(const struct codec *it, struct mr_slice name) {
     int16_t i = it->chains[name.length % CHAINS];
-    while (i != NONE && !mr_slice_equal(it->wanted[i].name, name)) {
+    while (i != NONE && !mr_same(it->wanted[i].name, name)) {
         i = it->wanted[i].next;
     }
     return i;
@@ -94,7 +94,9 @@ static void want_all(struct codec *it) {
 /* Finds the named members of an object. */
 static bool find_members(struct codec *it, const struct mr_json_value *object,
                          struct mr_error *why) {
-    memset(it->found, 0, (size_t)it->wanted_count * sizeof *it->found);
+    for (int16_t i = 0; i < it->wanted_count; i++) {
+        it->found[i] = NULL;
+    }
     const struct mr_json_value *name = mr_json_first(object);
     for (size_t left = mr_json_count(object); left > 0; left--) {
         const struct mr_json_value *value = mr_json_member(name);
@@ -116,6 +118,9 @@ static const char *fault_of_key(struct mr_slice key) {
     if (key.length > MR_KEY_MAX) {
         return "is longer than 1024 bytes";
     }
+    if (mr_is_plain(key)) {
+        return NULL;
+    }
     if (mr_has_control(key)) {
         return "holds a control character";
     }
@@ -124,7 +129,7 @@ static const char *fault_of_key(struct mr_slice key) {
 
 static bool check_equal(struct mr_slice text, const struct mr_message *message, const char *what,
                         const char *name, struct mr_error *why) {
-    if (message->key.data && mr_slice_equal(text, message->key)) {
+    if (message->key.data && mr_same(text, message->key)) {
         return true;
     }
     mr_error_set(why, MR_REJECT, "%s `%s`: `%.*s` differs from the record's key", what, name,

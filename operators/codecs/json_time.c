@@ -14,27 +14,18 @@
 
 static const char *const out_of_range = "is negative or beyond the year 2262";
 
-/* Powers of ten that turn a unit into nanoseconds. */
-static int unit_power(enum mr_time_unit unit) {
-    switch (unit) {
-    case MR_UNIT_S:
-        return 9;
-    case MR_UNIT_MS:
-        return 6;
-    case MR_UNIT_US:
-        return 3;
-    default:
-        return 0;
-    }
-}
+static const struct unit {
+    int64_t per_second;
+    int64_t ns;
+    int power; /* ns is ten to this */
+} units[] = {
+    [MR_UNIT_S] = {1, 1000000000, 9},  [MR_UNIT_MS] = {1000, 1000000, 6},
+    [MR_UNIT_US] = {1000000, 1000, 3}, [MR_UNIT_NS] = {1000000000, 1, 0},
+    [MR_UNIT_ISO8601] = {0, 0, 0},
+};
 
 int64_t mr_units_per_second(enum mr_time_unit unit) {
-    static const int64_t units[] = {[MR_UNIT_S] = 1,
-                                    [MR_UNIT_MS] = 1000,
-                                    [MR_UNIT_US] = 1000000,
-                                    [MR_UNIT_NS] = 1000000000,
-                                    [MR_UNIT_ISO8601] = 0};
-    return units[unit];
+    return units[unit].per_second;
 }
 
 /* The digits of a number as mantissa * 10^exponent. */
@@ -105,7 +96,7 @@ static const char *read_decimal(struct mr_slice text, enum mr_time_unit unit, in
     if (!number.any || at != end) {
         return "is not a number";
     }
-    if (!scale(&number, unit_power(unit), ns) || (minus && *ns > 0)) {
+    if (!scale(&number, units[unit].power, ns) || (minus && *ns > 0)) {
         return out_of_range;
     }
     return NULL;
@@ -122,8 +113,7 @@ static const char *read_text(struct mr_slice text, enum mr_time_unit unit, int64
 }
 
 static const char *read_integer(int64_t x, enum mr_time_unit unit, int64_t *ns) {
-    int64_t factor = 1000000000 / mr_units_per_second(unit);
-    return x < 0 || __builtin_mul_overflow(x, factor, ns) ? out_of_range : NULL;
+    return x < 0 || __builtin_mul_overflow(x, units[unit].ns, ns) ? out_of_range : NULL;
 }
 
 const char *mr_read_time(const struct mr_json_value *value, enum mr_time_unit unit, int64_t *ns) {
