@@ -11,14 +11,14 @@
 
 #include <errno.h>
 #include <millrace/codec.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-#define FLUSH_BYTES   ((size_t)64 << 10)
-#define DESCRIPTION   8192
-#define FOLLOW_NAP_NS (MR_SECOND / 20)
+#define FLUSH_BYTES ((size_t)64 << 10)
+#define DESCRIPTION 8192
+#define NAP_MS      50
 
 struct flags {
     const char *log, *from;
@@ -195,6 +195,12 @@ static enum mr_status step(struct tail *it, bool *some, bool *open, struct mr_er
     return MR_OK;
 }
 
+/* A nap that a reader's end of standard output cuts short. */
+static void wait_for_more(struct tail *it) {
+    struct pollfd out = {.fd = STDOUT_FILENO};
+    it->closed = poll(&out, 1, NAP_MS) > 0;
+}
+
 static enum mr_status follow(struct tail *it, struct mr_error *err) {
     bool some, open = true;
     uint64_t wanted = it->flags->count > 0 ? (uint64_t)it->flags->count : UINT64_MAX;
@@ -207,8 +213,7 @@ static enum mr_status follow(struct tail *it, struct mr_error *err) {
             return status;
         }
         if (!some && open) {
-            struct timespec nap = {.tv_nsec = FOLLOW_NAP_NS};
-            nanosleep(&nap, NULL);
+            wait_for_more(it);
         }
     }
     return flush(it, err);

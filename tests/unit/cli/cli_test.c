@@ -1,13 +1,5 @@
 /* The command line's own rules, with a made-up command that tells what it was given. */
-#include "engine/cli/cli.h"
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-#include <cmocka.h>
+#include "tests/unit/cli/line.h"
 
 struct flags {
     const char *log, *key;
@@ -63,42 +55,9 @@ static const struct mr_command bare = {
     .name = "bare", .arguments = "", .summary = "Do without flags", .run = run};
 static const struct mr_command *const commands[] = {&pour, &bare, NULL};
 
-/* Runs a command line cut at its blanks; what it printed is in `out` and `err`. */
-static char out[4096], err[4096];
-
-static int capture(int fd, FILE *file, FILE **saved) {
-    fflush(file);
-    *saved = tmpfile();
-    int copy = dup(fd);
-    dup2(fileno(*saved), fd);
-    return copy;
-}
-
-static void release(int fd, FILE *file, int copy, FILE *saved, char text[4096]) {
-    fflush(file);
-    dup2(copy, fd);
-    close(copy);
-    rewind(saved);
-    text[fread(text, 1, 4095, saved)] = 0;
-    fclose(saved);
-}
-
 static int line(const char *text) {
-    char words[512], *argv[32] = {"millrace"}, *rest = words;
-    snprintf(words, sizeof words, "%s", text);
-    int argc = 1;
-    for (char *word; (word = strsep(&rest, " "));) {
-        if (*word) {
-            argv[argc++] = word;
-        }
-    }
     memset(&seen, 0, sizeof seen);
-    FILE *saved_out, *saved_err;
-    int copy_out = capture(1, stdout, &saved_out), copy_err = capture(2, stderr, &saved_err);
-    int code = mr_cli_main(commands, argc, argv);
-    release(2, stderr, copy_err, saved_err, err);
-    release(1, stdout, copy_out, saved_out, out);
-    return code;
+    return run_line(commands, text);
 }
 
 static void flags_and_arguments_may_stand_in_any_order(void **state) {
