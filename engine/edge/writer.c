@@ -36,10 +36,9 @@ static enum mr_status find_topic(const struct mr_writer *writer, struct mr_topic
                             topic->name, topic->job);
     }
     if (target->partitions && target->partitions != topic->partitions) {
-        return mr_error_set(err, MR_REJECT,
-                            "topic %s has %u partition%s, not %u; their number cannot change",
-                            topic->name, topic->partitions, topic->partitions == 1 ? "" : "s",
-                            target->partitions);
+        return mr_error_set(
+            err, MR_REJECT, "topic %s has %u partition%s, not %u; their number cannot change",
+            topic->name, topic->partitions, topic->partitions == 1 ? "" : "s", target->partitions);
     }
     return MR_OK;
 }

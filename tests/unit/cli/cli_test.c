@@ -126,7 +126,7 @@ static void help_comes_from_the_table(void **state) {
     assert_non_null(strstr(out, "(must be given)"));
     assert_non_null(strstr(out, "(default 60s)"));
     assert_non_null(strstr(out, "It pours."));
-    char first[4096];
+    char first[PRINTED];
     snprintf(first, sizeof first, "%s", out);
     assert_int_equal(line("pour x --help"), MR_EXIT_OK);
     assert_string_equal(out, first);

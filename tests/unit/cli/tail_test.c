@@ -50,7 +50,8 @@ static void what_was_produced_is_what_tail_prints(void **state) {
     assert_non_null(strstr(err, "wrote 3 records to in (1 partition)"));
     assert_non_null(strstr(err, "left out 1 blank line"));
     assert_int_equal(line("tail in --log $L --until-end"), MR_EXIT_OK);
-    assert_string_equal(out, "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n{\"id\":\"a\",\"n\":3}\n");
+    assert_string_equal(out,
+                        "{\"id\":\"a\",\"n\":1}\n{\"id\":\"b\",\"n\":2}\n{\"id\":\"a\",\"n\":3}\n");
     assert_int_equal(line("tail in --log $L --until-end --with-key --from 1 --count 1"),
                      MR_EXIT_OK);
     assert_string_equal(out, "b\t{\"id\":\"b\",\"n\":2}\n");
@@ -67,8 +68,9 @@ static void partitions_are_merged_in_the_order_of_appending(void **state) {
     assert_int_equal(line("produce in $D/second --key id --log $L"), MR_EXIT_OK);
     assert_int_equal(line("produce in $D/third --key id --log $L"), MR_EXIT_OK);
     assert_int_equal(line("tail in --log $L --until-end"), MR_EXIT_OK);
-    assert_string_equal(out, "{\"id\":\"a\",\"n\":1}\n{\"id\":\"a\",\"n\":2}\n{\"id\":\"e\",\"n\":3}\n"
-                             "{\"id\":\"e\",\"n\":4}\n{\"id\":\"a\",\"n\":5}\n");
+    assert_string_equal(out,
+                        "{\"id\":\"a\",\"n\":1}\n{\"id\":\"a\",\"n\":2}\n{\"id\":\"e\",\"n\":3}\n"
+                        "{\"id\":\"e\",\"n\":4}\n{\"id\":\"a\",\"n\":5}\n");
 }
 
 static void a_value_stays_on_its_line_and_cannot_speak_to_the_terminal(void **state) {
