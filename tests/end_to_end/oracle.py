@@ -93,9 +93,14 @@ class Measure:
         self.first = self.last = None  # (time, value, its sign)
 
     def add(self, time_ns, x):
-        """The value of an event."""
-        if x is not None:
-            self.add_block([time_ns], [x], 0.0)
+        """The value of an event, which stands for no duration."""
+        if x is None or not math.isfinite(x):
+            return
+        mantissa, exponent = parts(x)
+        self.values.append(x)
+        self.total += fixed(mantissa, exponent, SUM_BITS)
+        self.squares += fixed(mantissa * mantissa, 2 * exponent, SQUARES_BITS)
+        self.mark(time_ns, x)
 
     def add_block(self, times, xs, seconds):
         """Samples that stand for so many seconds each; NaN is a gap."""
