@@ -263,35 +263,42 @@ static int go_on(struct mr_cursor *cursor, MDB_val *key, MDB_val *value) {
     return code;
 }
 
-static enum mr_status say_damaged(const struct mr_cursor *cursor, int64_t offset, const char *what,
+static enum mr_status say_damaged(const struct mr_cursor *cursor, const char *what,
                                   struct mr_error *err) {
     return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %" PRIu32 ", offset %" PRId64 ": %s",
-                        cursor->source.topic, cursor->source.partition, offset, what);
+                        cursor->source.topic, cursor->source.partition, cursor->next, what);
+}
+
+/* Offsets are dense, hashes ascend: so a walk over damaged pages misses nothing, and ends. */
+static enum mr_status check_key(const struct mr_cursor *cursor, const MDB_val *key,
+                                struct mr_error *err) {
+    int64_t offset;
+    if (key->mv_size != (is_keyed(cursor) ? MR_HASH_BYTES : sizeof offset)) {
+        return say_damaged(cursor, "the key of this record is damaged", err);
+    }
+    if (is_keyed(cursor)) {
+        bool ascends = cursor->next == 0 || memcmp(key->mv_data, cursor->hash, MR_HASH_BYTES) > 0;
+        return ascends ? MR_OK : say_damaged(cursor, "the order of the keys is damaged", err);
+    }
+    memcpy(&offset, key->mv_data, sizeof offset);
+    return offset == cursor->next ? MR_OK : say_damaged(cursor, "this record is missing", err);
 }
 
 /* The record under the cursor, checked: MR_OK and *message, and the cursor's place moves on. */
 static enum mr_status take(struct mr_cursor *cursor, const MDB_val *key, const MDB_val *value,
                            struct mr_arena *arena, struct mr_message *message,
                            struct mr_error *err) {
-    int64_t offset = cursor->next;
-    size_t key_size = is_keyed(cursor) ? MR_HASH_BYTES : sizeof offset;
-    if (key->mv_size != key_size) {
-        return say_damaged(cursor, cursor->next, "the key of this record is damaged", err);
-    }
-    if (!is_keyed(cursor)) {
-        memcpy(&offset, key->mv_data, sizeof offset);
-        if (offset != cursor->next) {
-            return say_damaged(cursor, cursor->next, "this record is missing", err);
-        }
+    enum mr_status status = check_key(cursor, key, err);
+    if (status != MR_OK) {
+        return status;
     }
     if (!mr_record_decode(key, value, cursor->seed, arena, message)) {
-        return say_damaged(cursor, offset, "this record is damaged (bad checksum)", err);
+        return say_damaged(cursor, "this record is damaged (bad checksum)", err);
     }
     if (is_keyed(cursor)) {
         memcpy(cursor->hash, key->mv_data, MR_HASH_BYTES);
     }
-    message->offset = offset;
-    cursor->next++;
+    message->offset = cursor->next++;
     return MR_OK;
 }
 
