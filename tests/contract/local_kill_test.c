@@ -113,7 +113,9 @@ static int64_t kill_one(const char *url, void (*work)(struct mr_log *log, int pi
         assert_int_equal(read(acks[0], &count, sizeof count), sizeof count);
         last = count;
     }
-    usleep((useconds_t)draw(3000)); /* not a wait for anything: the moment is to be random */
+    for (volatile uint64_t spin = draw(2000000); spin > 0; spin--) {
+        /* the moment is to be random: also in the middle of a commit */
+    }
     assert_int_equal(kill(child, SIGKILL), 0);
     assert_int_equal(waitpid(child, &how, 0), child);
     assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
