@@ -113,8 +113,9 @@ static void settle(struct mr_store *store, struct mr_cell *cell, struct mr_slice
 
 static enum mr_status take_tombstones(struct mr_store *store, mr_store_take *take, void *arg,
                                       struct mr_error *err) {
-    struct mr_bytes_reader reader = {(const uint8_t *)store->tombstones.data, NULL, false};
-    reader.end = reader.at + store->tombstones.length;
+    struct mr_slice all = mr_buffer_slice(&store->tombstones);
+    struct mr_bytes_reader reader = {(const uint8_t *)all.data,
+                                     (const uint8_t *)all.data + all.length, false};
     while (reader.at < reader.end) {
         uint32_t length = mr_get_u32(&reader);
         enum mr_status status = take(arg, mr_get_bytes(&reader, length), (struct mr_slice){0}, err);
