@@ -31,12 +31,11 @@ static inline struct mr_slice fuzz_copy(const uint8_t *data, size_t size) {
     return (struct mr_slice){copy, size};
 }
 
-#define FUZZ_CHECK(condition)                                                                      \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            fprintf(stderr, "does not hold: %s\n", #condition);                                    \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
+static inline _Noreturn void fuzz_fail(const char *condition) {
+    fprintf(stderr, "does not hold: %s\n", condition);
+    abort();
+}
+
+#define FUZZ_CHECK(condition) ((condition) ? (void)0 : fuzz_fail(#condition))
 
 #endif
