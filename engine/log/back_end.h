@@ -4,10 +4,14 @@
 
 #include "engine/log/log.h"
 
-#define MR_BATCH_RECORDS 4096
-#define MR_BATCH_BYTES   (1 << 20) /* a batch ends with the record that reaches this */
+#define MR_BATCH_RECORDS    4096
+#define MR_RECORD_KEY_MAX   UINT16_MAX
+#define MR_RECORD_BYTES_MAX ((size_t)1 << 30) /* value and headers */
+#define MR_BATCH_BYTES      (1 << 20)         /* a batch ends with the record that reaches this */
 
 /* ---- The rules of topics (topic.c); each answers MR_REJECT with a sentence ------------------- */
+/* 1 to 249 letters, digits, '.', '_', '-': so it can be a folder. */
+enum mr_status mr_name_check(const char *name, struct mr_error *err);
 /* Name, partition count, and that a changelog has an owner. */
 enum mr_status mr_topic_check(const struct mr_topic *topic, struct mr_error *err);
 /* Whether `topic`, which exists, is what `wanted` asks for: partitions, kind and job. */

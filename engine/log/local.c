@@ -112,9 +112,21 @@ static enum mr_status open_root(const char *root, bool make, struct mr_error *er
     return code == 0 ? status : mr_env_error(err, MR_REJECT, root, code);
 }
 
+/* Makes the directory too, but not the one above it: that is more likely a slip. */
+static int make_root(const char *path) {
+    if (mr_path_exists(path)) {
+        return 0;
+    }
+    char *above = mr_path("%s/..", path);
+    int code = mr_folder_make(path);
+    code = code == 0 ? mr_folder_sync(above) : code;
+    free(above);
+    return code;
+}
+
 static enum mr_status find_root(const char *path, bool make, char **root, struct mr_error *err) {
     struct stat status;
-    int code = make ? mr_folder_make(path) : 0;
+    int code = make ? make_root(path) : 0;
     if (code == 0 && stat(path, &status) != 0) {
         code = errno;
     }
@@ -122,6 +134,9 @@ static enum mr_status find_root(const char *path, bool make, char **root, struct
         code = ENOTDIR;
     }
     *root = code == 0 ? realpath(path, NULL) : NULL;
+    if (code == 0 && !*root) {
+        code = errno;
+    }
     return code == 0 ? MR_OK
                      : mr_error_set(err, MR_REJECT, "%s cannot be a log: %s", path, strerror(code));
 }

@@ -29,7 +29,7 @@ int mr_folder_lock(const char *path, bool exclusive);
 
 /* ---- LMDB environments (local_env.c) -------------------------------------------------------- */
 #define MR_RECORDS_MAP ((size_t)16 << 30) /* of an input topic's file: its bound is far below  */
-#define MR_JOB_MAP     ((size_t)1 << 40)  /* of a job: address space only, files grow as used  */
+#define MR_JOB_MAP     ((size_t)64 << 30) /* of a job                                          */
 #define MR_TABLES_MAX  16384              /* of a job: topics x partitions                     */
 
 struct mr_env { /* one per file and process, counted */

@@ -77,7 +77,7 @@ static int walk(struct check *check, MDB_txn *txn, MDB_dbi table, int64_t first)
         return code;
     }
     code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
-    check->shared->next = first;
+    check->shared->next = first < 0 ? 0 : first;
     if (code == 0 && first < 0 && key.mv_size == sizeof first) {
         memcpy(&check->shared->next, key.mv_data, sizeof first);
     }

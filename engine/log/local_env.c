@@ -4,9 +4,11 @@
  * the two would drop the locks of both. So every environment is in a registry, counted. A child
  * process sees its parent's entries and passes over them (pid).
  *
- * Map sizes are chosen once, far above need, instead of growing: a map costs address space, not
- * disk and not memory, as the file grows only with what is written. So no process ever has to
- * adopt another's growth (MDB_MAP_RESIZED) nor wait for transactions to end.
+ * Map sizes are chosen at open, far above need (a fixed least, or four times the file), instead of
+ * growing later: a map costs address space, not disk and not memory, as the file grows only with
+ * what is written. So nobody has to wait for all transactions to end, nor to adopt another's growth
+ * while working (MDB_MAP_RESIZED). A file that has outgrown its map all the same is full until it
+ * is opened again. The least is not larger because thread sanitizers run out of address space.
  *
  * A file is made under another name, with its tables, and renamed into place: a crash leaves all
  * of it or nothing. Slots of readers that were killed are freed at each open. */
@@ -14,6 +16,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define READERS_MAX 1024
@@ -21,13 +24,24 @@
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mr_env *registry;
 
+static size_t map_size(const char *path, size_t least) {
+    struct stat status;
+    size_t wanted = stat(path, &status) == 0 ? 4 * (size_t)status.st_size : 0;
+    return wanted > least ? wanted : least; /* a file is whole pages, as LMDB wants it */
+}
+
 int mr_env_open_bare(const char *path, size_t map, MDB_env **mdb) {
+    struct stat status;
     int dead;
+    *mdb = NULL;
+    if (stat(path, &status) == 0 && status.st_size == 0) {
+        return MDB_INVALID; /* LMDB would take it for new */
+    }
     int code = mdb_env_create(mdb);
     if (code != 0) {
         return code;
     }
-    mdb_env_set_mapsize(*mdb, map);
+    mdb_env_set_mapsize(*mdb, map_size(path, map));
     mdb_env_set_maxreaders(*mdb, READERS_MAX);
     mdb_env_set_maxdbs(*mdb, map == MR_JOB_MAP ? MR_TABLES_MAX : 0);
     /* Read transactions are bound to their owner, not to a thread. */
@@ -173,8 +187,13 @@ enum mr_status mr_env_error(struct mr_error *err, enum mr_status status, const c
         return mr_error_set(
             err, status, "%s: input/output error; a disk that is full answers like this too", path);
     case MDB_MAP_FULL:
+    case MDB_MAP_RESIZED:
+        return mr_error_set(err, status,
+                            "%s has outgrown its map: start again (a file is mapped at four "
+                            "times its size)",
+                            path);
     case MDB_TXN_FULL:
-        return mr_error_set(err, status, "%s: the transaction is larger than the file may grow",
+        return mr_error_set(err, status, "%s: more was written than one transaction can hold",
                             path);
     case MDB_READERS_FULL:
         return mr_error_set(err, status, "%s: more than %d readers at once", path, READERS_MAX);

@@ -40,20 +40,30 @@ static unsigned table_flags(enum mr_retention_kind kind) {
 /* ---- Making and opening -----------------------------------------------------------------------
  */
 
-enum mr_status mr_job_open(const struct mr_local_log *log, const char *job, struct mr_env **env,
-                           struct mr_error *err) {
-    char *folder = mr_job_path(log, job, ""), *path = mr_job_path(log, job, "job.mdb");
-    enum mr_status status = MR_OK;
+/* The folder with the file in it. 0, errno or an MDB_ code. */
+static int make_file(const struct mr_local_log *log, const char *folder, const char *path) {
+    char *jobs = mr_path("%s/jobs", log->root);
     int lock = -1, code = mr_folder_make(folder);
+    if (code == 0) {
+        code = mr_folder_sync(jobs);
+    }
     if (code == 0) {
         lock = mr_folder_lock(folder, true);
         code = lock < 0 ? errno : mr_env_make(folder, path, MR_JOB_MAP, true);
     }
-    status = code == 0 ? mr_env_open(path, MR_JOB_MAP, env, err)
-                       : mr_env_error(err, MR_FAIL, path, code);
     if (lock >= 0) {
         close(lock);
     }
+    free(jobs);
+    return code;
+}
+
+enum mr_status mr_job_open(const struct mr_local_log *log, const char *job, struct mr_env **env,
+                           struct mr_error *err) {
+    char *folder = mr_job_path(log, job, ""), *path = mr_job_path(log, job, "job.mdb");
+    int code = mr_path_exists(path) ? 0 : make_file(log, folder, path);
+    enum mr_status status = code == 0 ? mr_env_open(path, MR_JOB_MAP, env, err)
+                                      : mr_env_error(err, MR_FAIL, path, code);
     free(folder);
     free(path);
     return status;

@@ -103,6 +103,9 @@ enum mr_status mr_log_check(struct mr_log *log, const char *topic, struct mr_che
 enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err) {
     struct mr_topic topic;
+    if (mr_name_check(job, err) != MR_OK) {
+        return MR_REJECT;
+    }
     if (mr_log_describe(log, changelog, &topic, NULL) == MR_OK && strcmp(topic.job, job) != 0) {
         return mr_error_set(err, MR_REJECT, "topic \"%s\" is no changelog of job \"%s\"", changelog,
                             job);
@@ -113,7 +116,10 @@ enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *cha
 static enum mr_status check_input(struct mr_log *log, const struct mr_session_options *options,
                                   struct mr_error *err) {
     struct mr_topic input;
-    enum mr_status status = mr_log_describe(log, options->input, &input, err);
+    enum mr_status status = mr_name_check(options->job, err);
+    if (status == MR_OK) {
+        status = mr_log_describe(log, options->input, &input, err);
+    }
     if (status == MR_OK && input.kind != MR_KEEP_RECORDS) {
         return mr_error_set(err, MR_REJECT,
                             "topic \"%s\" is a changelog: a job cannot read it as its input",

@@ -21,12 +21,18 @@ static bool valid_name(const char *name) {
            strcmp(name, "..") != 0;
 }
 
+enum mr_status mr_name_check(const char *name, struct mr_error *err) {
+    return valid_name(name) ? MR_OK
+                            : mr_error_set(err, MR_REJECT,
+                                           "\"%.60s\" is no name for a topic or a job: expected 1 "
+                                           "to %d letters, digits, '.', '_' or '-'",
+                                           name, MR_TOPIC_NAME_MAX);
+}
+
 enum mr_status mr_topic_check(const struct mr_topic *topic, struct mr_error *err) {
-    if (!valid_name(topic->name) || (topic->job[0] && !valid_name(topic->job))) {
-        return mr_error_set(err, MR_REJECT,
-                            "\"%.60s\" is no name for a topic or a job: expected 1 to %d letters, "
-                            "digits, '.', '_' or '-'",
-                            valid_name(topic->name) ? topic->job : topic->name, MR_TOPIC_NAME_MAX);
+    if (mr_name_check(topic->name, err) != MR_OK ||
+        (topic->job[0] && mr_name_check(topic->job, err) != MR_OK)) {
+        return MR_REJECT;
     }
     if (topic->partitions < 1 || topic->partitions > MR_PARTITIONS_MAX) {
         return mr_error_set(err, MR_REJECT,
@@ -74,6 +80,21 @@ enum mr_status mr_topic_has(const struct mr_topic *topic, uint32_t partition,
                         topic->name, topic->partitions, partition);
 }
 
+static enum mr_status check_size(const struct mr_topic *topic, const struct mr_append *record,
+                                 struct mr_error *err) {
+    size_t bytes = record->value.length;
+    for (size_t i = 0; i < record->header_count && bytes <= MR_RECORD_BYTES_MAX; i++) {
+        bytes += record->headers[i].name.length + record->headers[i].value.length;
+    }
+    if (record->key.length > MR_RECORD_KEY_MAX || bytes > MR_RECORD_BYTES_MAX) {
+        return mr_error_set(err, MR_REJECT,
+                            "topic \"%s\": a record has at most a key of %d bytes and 1 GiB of "
+                            "value and headers",
+                            topic->name, MR_RECORD_KEY_MAX);
+    }
+    return MR_OK;
+}
+
 enum mr_status mr_topic_admits(const struct mr_topic *topic, const char *job,
                                const struct mr_append *record, struct mr_error *err) {
     if (strcmp(topic->job, job) != 0) {
@@ -90,7 +111,8 @@ enum mr_status mr_topic_admits(const struct mr_topic *topic, const char *job,
         return mr_error_set(err, MR_REJECT, "topic \"%s\" is a changelog: a record needs a key",
                             topic->name);
     }
-    return mr_topic_has(topic, record->partition, err);
+    enum mr_status status = check_size(topic, record, err);
+    return status == MR_OK ? mr_topic_has(topic, record->partition, err) : status;
 }
 
 enum mr_status mr_topic_reaches(const struct mr_partition *source, int64_t offset, int64_t first,

@@ -285,6 +285,11 @@ static void writing_is_refused_where_it_does_not_belong(void **state) {
     record.partition = 1;
     assert_int_equal(mr_session_append(producer, &record, &err), MR_REJECT);
     mr_assert_says(&err, "no partition 1");
+    static char long_key[70000];
+    record.partition = 0;
+    record.key = (struct mr_slice){long_key, sizeof long_key};
+    assert_int_equal(mr_session_append(producer, &record, &err), MR_REJECT);
+    mr_assert_says(&err, "key of 65535 bytes");
     assert_int_equal(mr_session_pending(producer), 0);
     mr_session_close(worker);
     mr_session_close(producer);

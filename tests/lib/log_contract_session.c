@@ -42,7 +42,10 @@ static void an_input_that_is_not_there_is_refused(void **state) {
     struct mr_error err;
     assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
     mr_assert_says(&err, "nowhere");
-    options.input = "changes";
+    options.job = "../j";
+    assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
+    mr_assert_says(&err, "no name");
+    options = (struct mr_session_options){"j", "changes", 0, 1};
     assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
     mr_assert_says(&err, "changelog");
 }

@@ -93,6 +93,24 @@ static void a_damaged_description_is_noticed(void **state) {
     free(path);
 }
 
+static void a_file_that_lost_its_content_is_not_taken_for_new(void **state) {
+    struct mr_session *producer;
+    struct mr_error err = {""};
+    struct mr_check_report report;
+    mr_make_topic(log_of(state), "t", 1);
+    mr_produce(log_of(state), "t", 0, "a");
+    char *path = mr_path("%s/log/topics/t/0/00000000000000000000.mdb", directory_of(state));
+    assert_int_equal(truncate(path, 0), 0);
+    producer = mr_open_producer(log_of(state));
+    mr_append_text(producer, "t", NULL, "b");
+    assert_int_not_equal(mr_session_commit(producer, NULL, 0, &err), MR_COMMITTED);
+    mr_assert_says(&err, "damaged");
+    mr_session_close(producer);
+    assert_int_equal(mr_log_check(log_of(state), "t", &report, NULL), MR_OK);
+    assert_int_equal(report.bad_records, 1);
+    free(path);
+}
+
 /* ---- Files and retention -------------------------------------------------------------------- */
 
 static void make_bounded(struct mr_log *log, int64_t retention_ns, int64_t retention_bytes,
@@ -353,6 +371,7 @@ int main(void) {
         TEST(a_directory_that_is_no_log_is_refused),
         TEST(one_log_can_be_opened_by_two_names),
         TEST(a_damaged_description_is_noticed),
+        TEST(a_file_that_lost_its_content_is_not_taken_for_new),
         TEST(a_reader_goes_from_file_to_file),
         TEST(old_files_go_when_a_partition_is_too_large),
         TEST(old_files_go_when_their_records_are_old),
