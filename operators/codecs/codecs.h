@@ -5,6 +5,8 @@
 #include <millrace/codec.h>
 #include <millrace/json.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight bytes at a time");
+
 static inline uint64_t mr_eight_bytes(const char *at) {
     uint64_t x;
     memcpy(&x, at, sizeof x);
@@ -82,23 +84,67 @@ static inline int mr_shown(struct mr_slice text) {
     return (int)n;
 }
 
-/* json_time.c: a time since 1970 as the job declares it: a number, or a number in text (the decimal
- * digits are converted, so 1468244384.123 s is exactly ...123000000 ns), or ISO 8601 in text.
- * Returns NULL, or what is wrong with it. */
-const char *mr_read_time(const struct mr_json_value *value, enum mr_time_unit unit, int64_t *ns);
+/* ---- json_members.c: the named members of an object ----------------------------------------- */
+
+/* The value of a member. Texts and trees live as long as what they were read from. */
+struct mr_found {
+    enum mr_json_kind kind; /* MR_JSON_NULL when it is not there                   */
+    bool there;
+    double number; /* of numbers; of a boolean 1 or 0                     */
+    union {
+        int64_t integer;
+        struct mr_slice text;
+        const struct mr_json_value *json; /* an array or an object */
+    };
+};
+
+void mr_found_set(struct mr_found *found, const struct mr_json_value *value);
+
+#define MR_NAME_CHAINS 64
+#define MR_NO_NAME     (-1)
+
+/* The names that are looked for. */
+struct mr_names {
+    struct mr_name {
+        struct mr_ends {
+            uint64_t first, last;
+        } ends;
+        struct mr_slice name;
+        int16_t next; /* in its chain */
+    } * items;
+    int16_t count;
+    int16_t chains[MR_NAME_CHAINS]; /* by length; MR_NO_NAME: empty, so before the first add */
+};
+
+/* Returns the name's index; `items` has room. The text is borrowed. */
+int16_t mr_names_add(struct mr_names *names, const char *text);
+/* Both fill found[0 .. count - 1]. A name that is there twice is a fault. */
+bool mr_find_members(const struct mr_names *names, const struct mr_json_value *object,
+                     struct mr_found *found, struct mr_error *why);
+/* False: the text is not plain; parse it and find. */
+bool mr_scan_members(const struct mr_names *names, struct mr_slice text, struct mr_found *found);
+
+/* ---- json_time.c ---------------------------------------------------------------------------- */
+
+/* A time since 1970 as the job declares it: a number, or a number in text (the decimal digits are
+ * converted, so 1468244384.123 s is exactly ...123000000 ns), or ISO 8601 in text. Returns NULL, or
+ * what is wrong with it. */
+const char *mr_read_time(const struct mr_found *found, enum mr_time_unit unit, int64_t *ns);
 
 /* Units of a time per second; 0 for ISO 8601. */
 int64_t mr_units_per_second(enum mr_time_unit unit);
 
-/* json_value.c: a field's value as the job declared it; null and missing are MR_ABSENT. *samples is
- * 0 or the length that an array must have, and is set by the first one. Arrays come from `arena`.
- * False, and a reason, for another type. */
-bool mr_read_value(const struct mr_field *field, const struct mr_json_value *json,
+/* ---- json_value.c --------------------------------------------------------------------------- */
+
+/* A field's value as the job declared it; null and missing are MR_ABSENT. *samples is 0 or the
+ * length that an array must have, and is set by the first one. Arrays come from `arena`. False, and
+ * a reason, for another type. */
+bool mr_read_value(const struct mr_field *field, const struct mr_found *found,
                    struct mr_arena *arena, size_t *samples, struct mr_value *out,
                    struct mr_error *why);
 
 /* "text `abc`", "an array of 3": what was found instead. */
 #define MR_FOUND_MAX 128
-const char *mr_describe_json(const struct mr_json_value *json, char out[MR_FOUND_MAX]);
+const char *mr_describe_found(const struct mr_found *found, char out[MR_FOUND_MAX]);
 
 #endif

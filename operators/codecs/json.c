@@ -8,12 +8,12 @@
  * is another thing. One that is named and there twice makes the record ambiguous and rejects it;
  * other duplicates are nobody's business.
  *
- * The members are walked once, in the order of the text. A name is found by its length: the job's
- * names hang in 64 chains by length, most names of the text meet an empty chain.
+ * How members are found is told in json_members.c, what a value may be in json_value.c.
  *
  * Invariants
- * - A text value points into the parser's document: it lives until the next decode of this codec.
- *   With `each` all records of the message share the document.
+ * - A text value points into the message or into the parser's document: it lives as long as the
+ *   message, but not beyond the next decode of this codec. With `each` all records of the message
+ *   share the document.
  * - Time is declared and its unit never guessed; a record without it is rejected, not stamped.
  * - All arrays of a record are equally long, and 0 <= start <= last fits int64.
  * - Without `each` a bad message is one bad record. With it each element stands for itself; only
@@ -30,26 +30,19 @@
 
 #define RECORD_MAX  ((size_t)1 << 20)
 #define ELEMENT_MAX 65536
-#define CHAINS      64
 #define RATE_MAX    1e9
-#define NONE        (-1)
-
-struct wanted { /* a name that is looked for */
-    struct mr_slice name;
-    int16_t next; /* in its chain */
-};
+#define NONE        MR_NO_NAME
 
 struct codec {
     const struct mr_input *input;
     struct mr_json *json;
     bool check_key, has_arrays;
 
-    struct wanted *wanted;
-    const struct mr_json_value **found; /* of the current object, by wanted          */
-    int16_t wanted_count;
-    int16_t chains[CHAINS];           /* by the name's length: the first wanted    */
-    int16_t *of_slot;                 /* wanted, by slot; NONE: not from the value */
-    int16_t of_time, of_step, of_key; /* wanted, or NONE                           */
+    struct mr_names names;            /* that the job reads                       */
+    struct mr_names each;             /* the one of `each`                        */
+    struct mr_found *found;           /* of the current object, by name           */
+    int16_t *of_slot;                 /* name, by slot; NONE: not from the value  */
+    int16_t of_time, of_step, of_key; /* name, or NONE                            */
 };
 
 static bool refuse(struct mr_error *why, const char *what) {
@@ -58,59 +51,20 @@ static bool refuse(struct mr_error *why, const char *what) {
 }
 
 /* ---- Names --------------------------------------------------------------------------------- */
-static int16_t find_wanted(const struct codec *it, struct mr_slice name) {
-    int16_t i = it->chains[name.length % CHAINS];
-    while (i != NONE && !mr_same(it->wanted[i].name, name)) {
-        i = it->wanted[i].next;
-    }
-    return i;
-}
-
-static int16_t want(struct codec *it, const char *text) {
-    struct mr_slice name = mr_slice_of(text);
-    int16_t i = find_wanted(it, name);
-    if (i == NONE) {
-        i = it->wanted_count++;
-        it->wanted[i] = (struct wanted){name, it->chains[name.length % CHAINS]};
-        it->chains[name.length % CHAINS] = i;
-    }
-    return i;
-}
-
 static void want_all(struct codec *it) {
     const struct mr_input *input = it->input;
     bool key_outside = input->key_source == MR_KEY_RECORD || input->key_source == MR_KEY_HEADER;
     for (size_t slot = 0; slot < input->field_count; slot++) {
         const struct mr_field *field = &input->fields[slot];
         bool inside = !field->derived && !(key_outside && (int)slot == input->key_slot);
-        it->of_slot[slot] = inside ? want(it, field->name) : NONE;
+        it->of_slot[slot] = inside ? mr_names_add(&it->names, field->name) : NONE;
         it->has_arrays |= inside && (field->kind == MR_F32 || field->kind == MR_F64);
     }
-    it->of_time = input->time_source == MR_TIME_FIELD ? want(it, input->time_field) : NONE;
-    it->of_step = input->step_field ? want(it, input->step_field) : NONE;
-    it->of_key = input->key_source == MR_KEY_FIELD ? want(it, input->key_name) : NONE;
-}
-
-/* Finds the named members of an object. */
-static bool find_members(struct codec *it, const struct mr_json_value *object,
-                         struct mr_error *why) {
-    for (int16_t i = 0; i < it->wanted_count; i++) {
-        it->found[i] = NULL;
-    }
-    const struct mr_json_value *name = mr_json_first(object);
-    for (size_t left = mr_json_count(object); left > 0; left--) {
-        const struct mr_json_value *value = mr_json_member(name);
-        int16_t i = find_wanted(it, mr_json_string(name));
-        if (i != NONE) {
-            if (it->found[i]) {
-                mr_error_set(why, MR_REJECT, "field `%s`: is there twice", it->wanted[i].name.data);
-                return false;
-            }
-            it->found[i] = value;
-        }
-        name = left > 1 ? mr_json_next(value) : NULL;
-    }
-    return true;
+    it->of_time =
+        input->time_source == MR_TIME_FIELD ? mr_names_add(&it->names, input->time_field) : NONE;
+    it->of_step = input->step_field ? mr_names_add(&it->names, input->step_field) : NONE;
+    it->of_key =
+        input->key_source == MR_KEY_FIELD ? mr_names_add(&it->names, input->key_name) : NONE;
 }
 
 /* ---- Keys ---------------------------------------------------------------------------------- */
@@ -138,17 +92,16 @@ static bool check_equal(struct mr_slice text, const struct mr_message *message, 
 }
 
 /* A scalar as text, as the producer's --key writes it. data == NULL: it is none. */
-static struct mr_slice scalar_text(const struct mr_json_value *json,
-                                   char room[MR_JSON_NUMBER_MAX]) {
-    switch (json ? mr_json_kind(json) : MR_JSON_NULL) {
+static struct mr_slice scalar_text(const struct mr_found *found, char room[MR_JSON_NUMBER_MAX]) {
+    switch (found->kind) {
     case MR_JSON_STRING:
-        return mr_json_string(json);
+        return found->text;
     case MR_JSON_BOOLEAN:
-        return mr_slice_of(mr_json_boolean(json) ? "true" : "false");
+        return mr_slice_of(found->number != 0 ? "true" : "false");
     case MR_JSON_INTEGER:
-        return (struct mr_slice){room, mr_json_write_integer(room, mr_json_integer(json))};
+        return (struct mr_slice){room, mr_json_write_integer(room, found->integer)};
     case MR_JSON_NUMBER:
-        return (struct mr_slice){room, mr_json_write_number(room, mr_json_number(json))};
+        return (struct mr_slice){room, mr_json_write_number(room, found->number)};
     default:
         return (struct mr_slice){NULL, 0};
     }
@@ -156,15 +109,14 @@ static struct mr_slice scalar_text(const struct mr_json_value *json,
 
 static bool check_key_field(const struct codec *it, const struct mr_message *message,
                             struct mr_error *why) {
-    const struct mr_json_value *json = it->found[it->of_key];
-    if (it->check_key && json && mr_json_kind(json) == MR_JSON_STRING &&
-        message->key.data && mr_same(mr_json_string(json), message->key) &&
-        mr_is_plain(message->key)) {
-        return true; /* as nearly always; the message's parse has looked at the key's length */
+    const struct mr_found *found = &it->found[it->of_key];
+    if (it->check_key && found->kind == MR_JSON_STRING && message->key.data &&
+        mr_same(found->text, message->key) && mr_is_plain(found->text)) {
+        return true; /* as nearly always; how long the record's key is, parse has looked */
     }
     const char *name = it->input->key_name;
     char room[MR_JSON_NUMBER_MAX];
-    struct mr_slice text = scalar_text(json, room);
+    struct mr_slice text = scalar_text(found, room);
     const char *fault = text.data ? fault_of_key(text) : NULL;
     if (!text.data && it->check_key) {
         fault = "is missing, and it is the key";
@@ -228,16 +180,16 @@ static bool take_time(const struct codec *it, const struct mr_message *message, 
         *ns = message->timestamp_ns;
         return *ns >= 0 || refuse(why, "timestamp: the record has none");
     }
-    const struct mr_json_value *json = it->found[it->of_time];
-    if (!json || mr_json_kind(json) == MR_JSON_NULL) {
+    const struct mr_found *found = &it->found[it->of_time];
+    if (found->kind == MR_JSON_NULL) {
         mr_error_set(why, MR_REJECT, "timestamp `%s`: is missing", it->input->time_field);
         return false;
     }
-    const char *fault = mr_read_time(json, it->input->time_unit, ns);
+    const char *fault = mr_read_time(found, it->input->time_unit, ns);
     if (fault) {
-        char found[MR_FOUND_MAX];
+        char text[MR_FOUND_MAX];
         mr_error_set(why, MR_REJECT, "timestamp `%s`: %s %s", it->input->time_field,
-                     mr_describe_json(json, found), fault);
+                     mr_describe_found(found, text), fault);
     }
     return !fault;
 }
@@ -247,17 +199,16 @@ static bool take_rate(const struct codec *it, double *rate_hz, struct mr_error *
         *rate_hz = it->input->rate_hz;
         return true;
     }
-    const struct mr_json_value *json = it->found[it->of_step];
-    enum mr_json_kind kind = json ? mr_json_kind(json) : MR_JSON_NULL;
-    bool number = kind == MR_JSON_INTEGER || kind == MR_JSON_NUMBER;
-    double step = number ? mr_json_number(json) : 0;
+    const struct mr_found *found = &it->found[it->of_step];
+    bool number = found->kind == MR_JSON_INTEGER || found->kind == MR_JSON_NUMBER;
+    double step = number ? found->number : 0;
     *rate_hz = (double)mr_units_per_second(it->input->step_unit) / step;
     if (step > 0 && *rate_hz > 0 && *rate_hz <= RATE_MAX) {
         return true;
     }
-    char found[MR_FOUND_MAX];
+    char text[MR_FOUND_MAX];
     mr_error_set(why, MR_REJECT, "step `%s`: expected a time above 0 and at least 1 ns, found %s",
-                 it->input->step_field, json ? mr_describe_json(json, found) : "nothing");
+                 it->input->step_field, found->there ? mr_describe_found(found, text) : "nothing");
     return false;
 }
 
@@ -280,30 +231,25 @@ static bool take_duration(const struct codec *it, size_t samples, struct mr_reco
 }
 
 /* ---- Records ------------------------------------------------------------------------------- */
-static bool read_record(struct codec *it, const struct mr_json_value *object,
-                        const struct mr_message *message, struct mr_arena *arena,
+/* Makes a record of the members in it->found. */
+static bool read_record(struct codec *it, const struct mr_message *message, struct mr_arena *arena,
                         struct mr_record *record, struct mr_error *why) {
     const struct mr_input *input = it->input;
-    if (mr_json_kind(object) != MR_JSON_OBJECT) {
-        char found[MR_FOUND_MAX];
-        mr_error_set(why, MR_REJECT, "record: expected an object, found %s",
-                     mr_describe_json(object, found));
-        return false;
-    }
     record->samples = 1;
     record->rate_hz = 0;
     record->mask = NULL;
     record->message = message;
-    if (!find_members(it, object, why) || !take_time(it, message, &record->start_ns, why)) {
+    if (!take_time(it, message, &record->start_ns, why)) {
         return false;
     }
     record->last_ns = record->start_ns;
     size_t samples = 0;
     for (size_t slot = 0; slot < input->field_count; slot++) {
         int16_t i = it->of_slot[slot];
-        record->values[slot].kind = MR_ABSENT;
-        if (i != NONE && !mr_read_value(&input->fields[slot], it->found[i], arena, &samples,
-                                        &record->values[slot], why)) {
+        if (i == NONE) {
+            record->values[slot].kind = MR_ABSENT;
+        } else if (!mr_read_value(&input->fields[slot], &it->found[i], arena, &samples,
+                                  &record->values[slot], why)) {
             return false;
         }
     }
@@ -313,19 +259,46 @@ static bool read_record(struct codec *it, const struct mr_json_value *object,
     return take_key(it, message, record->values, why);
 }
 
-/* Reads `count` elements, the first of which is `element`; good ones stand together. */
-static void read_elements(struct codec *it, const struct mr_json_value *element, size_t count,
+static bool find_in_object(struct codec *it, const struct mr_json_value *object,
+                           struct mr_error *why) {
+    if (mr_json_kind(object) == MR_JSON_OBJECT) {
+        return mr_find_members(&it->names, object, it->found, why);
+    }
+    char text[MR_FOUND_MAX];
+    struct mr_found found;
+    mr_found_set(&found, object);
+    mr_error_set(why, MR_REJECT, "record: expected an object, found %s",
+                 mr_describe_found(&found, text));
+    return false;
+}
+
+static void read_one(struct codec *it, const struct mr_message *message, struct mr_arena *arena,
+                     struct mr_decoded *out) {
+    struct mr_record *record =
+        mr_arena_take(arena, sizeof *record + it->input->field_count * sizeof(struct mr_value));
+    record->values = (struct mr_value *)(record + 1);
+    bool good = read_record(it, message, arena, record, &out->reason);
+    out->records = record;
+    out->count = good;
+    out->bad = !good;
+}
+
+/* Reads the elements of an array; good ones stand together. */
+static void read_elements(struct codec *it, const struct mr_json_value *array,
                           const struct mr_message *message, struct mr_arena *arena,
                           struct mr_decoded *out) {
-    size_t fields = it->input->field_count;
+    size_t fields = it->input->field_count, count = mr_json_count(array);
+    const struct mr_json_value *element = count > 0 ? mr_json_first(array) : NULL;
     out->records =
         mr_arena_take(arena, count * (sizeof *out->records + fields * sizeof(struct mr_value)));
+    out->bad = 0;
     struct mr_value *values = (struct mr_value *)(out->records + count);
     for (size_t i = 0; i < count; i++) {
         struct mr_record *record = &out->records[out->count];
         struct mr_error spare;
         record->values = values + out->count * fields;
-        if (read_record(it, element, message, arena, record, out->bad ? &spare : &out->reason)) {
+        struct mr_error *why = out->bad ? &spare : &out->reason;
+        if (find_in_object(it, element, why) && read_record(it, message, arena, record, why)) {
             out->count++;
         } else {
             out->bad++;
@@ -335,68 +308,66 @@ static void read_elements(struct codec *it, const struct mr_json_value *element,
 }
 
 /* The array of `each`; NULL and a reason when there is none. */
-static const struct mr_json_value *find_elements(const struct mr_json_value *root, const char *each,
-                                                 struct mr_error *why) {
-    const struct mr_json_value *found = NULL, *name = NULL;
-    size_t left = mr_json_kind(root) == MR_JSON_OBJECT ? mr_json_count(root) : 0;
-    for (name = left ? mr_json_first(root) : NULL; left > 0; left--) {
-        const struct mr_json_value *value = mr_json_member(name);
-        if (mr_slice_equal(mr_json_string(name), mr_slice_of(each))) {
-            if (found) {
-                mr_error_set(why, MR_REJECT, "field `%s`: is there twice", each);
-                return NULL;
-            }
-            found = value;
-        }
-        name = left > 1 ? mr_json_next(value) : NULL;
-    }
-    if (!found || mr_json_kind(found) != MR_JSON_ARRAY) {
-        char text[MR_FOUND_MAX];
-        mr_error_set(why, MR_REJECT, "field `%s`: expected an array of objects, found %s", each,
-                     found ? mr_describe_json(found, text) : "nothing");
+static const struct mr_json_value *
+find_elements(const struct codec *it, const struct mr_json_value *root, struct mr_error *why) {
+    const char *each = it->input->each;
+    struct mr_found found = {.kind = MR_JSON_NULL};
+    if (mr_json_kind(root) == MR_JSON_OBJECT && !mr_find_members(&it->each, root, &found, why)) {
         return NULL;
     }
-    if (mr_json_count(found) > ELEMENT_MAX) {
+    if (found.kind != MR_JSON_ARRAY) {
+        char text[MR_FOUND_MAX];
+        mr_error_set(why, MR_REJECT, "field `%s`: expected an array of objects, found %s", each,
+                     found.there ? mr_describe_found(&found, text) : "nothing");
+        return NULL;
+    }
+    if (mr_json_count(found.json) > ELEMENT_MAX) {
         mr_error_set(why, MR_REJECT, "field `%s`: more than %d elements", each, ELEMENT_MAX);
         return NULL;
     }
-    return found;
+    return found.json;
 }
 
-static const struct mr_json_value *parse(struct codec *it, const struct mr_message *message,
-                                         struct mr_error *why) {
+/* What can be said before the value is read. */
+static bool check_message(const struct mr_message *message, struct mr_error *why) {
     if (!message->value.data) {
-        refuse(why, "record: has no value (a tombstone)");
-        return NULL;
+        return refuse(why, "record: has no value (a tombstone)");
     }
     if (message->value.length > RECORD_MAX) {
-        refuse(why, "record: longer than 1 MiB");
-        return NULL;
+        return refuse(why, "record: longer than 1 MiB");
     }
-    if (message->key.data && message->key.length > MR_KEY_MAX) {
-        refuse(why, "the record's key is longer than 1024 bytes");
-        return NULL;
+    return !message->key.data || message->key.length <= MR_KEY_MAX ||
+           refuse(why, "the record's key is longer than 1024 bytes");
+}
+
+/* By the parser: any text. */
+static void decode_tree(struct codec *it, const struct mr_message *message, struct mr_arena *arena,
+                        struct mr_decoded *out) {
+    const struct mr_json_value *root = mr_json_parse(it->json, message->value, &out->reason);
+    if (root && it->input->each) {
+        const struct mr_json_value *array = find_elements(it, root, &out->reason);
+        if (array) {
+            read_elements(it, array, message, arena, out);
+        }
+    } else if (root && find_in_object(it, root, &out->reason)) {
+        read_one(it, message, arena, out);
     }
-    return mr_json_parse(it->json, message->value, why);
 }
 
 static void json_decode(void *codec, const struct mr_message *message, struct mr_arena *arena,
                         struct mr_decoded *out) {
     struct codec *it = codec;
     out->records = NULL;
-    out->count = out->bad = 0;
+    out->count = 0;
+    out->bad = 1; /* until it is found to be good */
     out->reason.text[0] = 0;
-    const struct mr_json_value *root = parse(it, message, &out->reason);
-    size_t count = 1;
-    if (root && it->input->each) {
-        root = find_elements(root, it->input->each, &out->reason);
-        count = root ? mr_json_count(root) : 0;
-        root = count > 0 ? mr_json_first(root) : root;
+    if (!check_message(message, &out->reason)) {
+        return;
     }
-    if (!root) {
-        out->bad = 1;
-    } else if (count > 0) {
-        read_elements(it, root, count, message, arena, out);
+    if (!it->input->each && mr_scan_members(&it->names, message->value, it->found)) {
+        read_one(it, message, arena, out);
+    } else {
+        decode_tree(it, message, arena, out);
     }
 }
 
@@ -405,7 +376,8 @@ static void json_close(void *codec) {
     struct codec *it = codec;
     if (it) {
         mr_json_destroy(it->json);
-        free(it->wanted);
+        free(it->names.items);
+        free(it->each.items);
         free(it->found);
         free(it->of_slot);
         free(it);
@@ -425,15 +397,20 @@ static enum mr_status json_open(const struct mr_input *input, bool check_key, vo
     it->input = input;
     it->check_key = check_key;
     it->json = mr_json_create();
-    it->wanted = calloc(names, sizeof *it->wanted);
+    it->names.items = calloc(names, sizeof *it->names.items);
+    it->each.items = calloc(1, sizeof *it->each.items);
     it->found = calloc(names, sizeof *it->found);
     it->of_slot = calloc(names, sizeof *it->of_slot);
-    if (!it->wanted || !it->found || !it->of_slot) {
+    if (!it->names.items || !it->each.items || !it->found || !it->of_slot) {
         json_close(it);
         return mr_error_set(err, MR_FAIL, "out of memory");
     }
-    memset(it->chains, 0xFF, sizeof it->chains); /* NONE */
+    memset(it->names.chains, 0xFF, sizeof it->names.chains); /* NONE */
+    memset(it->each.chains, 0xFF, sizeof it->each.chains);
     want_all(it);
+    if (input->each) {
+        mr_names_add(&it->each, input->each);
+    }
     if (it->has_arrays && input->rate_hz <= 0 && !input->step_field) {
         json_close(it);
         return mr_error_set(err, MR_REJECT, "fields are arrays: say their rate in `samples`");

@@ -2,7 +2,7 @@
  *
  *   1468244384.123 (s)  ->  1468244384123 * 10^-3 * 10^9 ns, in integers
  *
- * A number that yyjson has made a double is printed in its shortest form first, which gives back
+ * A number that has become a double is printed in its shortest form first, which gives back
  * the digits that were written when there were at most 15 of them; through the double itself the
  * result above would be 94 ns early. What lies below a nanosecond is rounded half up. Units are
  * never guessed from the size of a number. */
@@ -116,20 +116,19 @@ static const char *read_integer(int64_t x, enum mr_time_unit unit, int64_t *ns) 
     return x < 0 || __builtin_mul_overflow(x, units[unit].ns, ns) ? out_of_range : NULL;
 }
 
-const char *mr_read_time(const struct mr_json_value *value, enum mr_time_unit unit, int64_t *ns) {
-    enum mr_json_kind kind = mr_json_kind(value);
-    if (kind == MR_JSON_STRING) {
-        return read_text(mr_json_string(value), unit, ns);
+const char *mr_read_time(const struct mr_found *found, enum mr_time_unit unit, int64_t *ns) {
+    if (found->kind == MR_JSON_STRING) {
+        return read_text(found->text, unit, ns);
     }
     if (unit == MR_UNIT_ISO8601) {
         return "is not text, as an ISO 8601 time is";
     }
-    if (kind == MR_JSON_INTEGER) {
-        return read_integer(mr_json_integer(value), unit, ns);
+    if (found->kind == MR_JSON_INTEGER) {
+        return read_integer(found->integer, unit, ns);
     }
-    if (kind == MR_JSON_NUMBER) {
+    if (found->kind == MR_JSON_NUMBER) {
         char digits[MR_JSON_NUMBER_MAX];
-        size_t length = mr_json_write_number(digits, mr_json_number(value));
+        size_t length = mr_json_write_number(digits, found->number);
         return read_decimal((struct mr_slice){digits, length}, unit, ns);
     }
     return "is neither a number nor text";

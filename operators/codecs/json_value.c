@@ -9,7 +9,7 @@
  *   {from: text}     a number, or text that is one         as the first two
  *
  * Anything else rejects the record: a job that reads 21.5 must not quietly skip "21.5". A text is
- * borrowed from the parser and lives until its next parse. */
+ * borrowed from the parser or the message. */
 #include "operators/codecs/codecs.h"
 
 #include <math.h>
@@ -18,21 +18,21 @@
 
 #define EXACT_MAX 9007199254740992.0 /* 2^53 */
 
-const char *mr_describe_json(const struct mr_json_value *json, char out[MR_FOUND_MAX]) {
+const char *mr_describe_found(const struct mr_found *found, char out[MR_FOUND_MAX]) {
     char number[MR_JSON_NUMBER_MAX];
     struct mr_slice text;
-    switch (mr_json_kind(json)) {
+    switch (found->kind) {
     case MR_JSON_NULL:
         return "null";
     case MR_JSON_BOOLEAN:
-        return mr_json_boolean(json) ? "true" : "false";
+        return found->number != 0 ? "true" : "false";
     case MR_JSON_INTEGER:
     case MR_JSON_NUMBER:
         snprintf(out, MR_FOUND_MAX, "the number %.*s",
-                 (int)mr_json_write_number(number, mr_json_number(json)), number);
+                 (int)mr_json_write_number(number, found->number), number);
         return out;
     case MR_JSON_STRING:
-        text = mr_json_string(json);
+        text = found->text;
         if (mr_has_control(text)) {
             return "text with control characters";
         }
@@ -40,7 +40,7 @@ const char *mr_describe_json(const struct mr_json_value *json, char out[MR_FOUND
                  text.length > 64 ? "..." : "");
         return out;
     case MR_JSON_ARRAY:
-        snprintf(out, MR_FOUND_MAX, "an array of %zu", mr_json_count(json));
+        snprintf(out, MR_FOUND_MAX, "an array of %zu", mr_json_count(found->json));
         return out;
     default:
         return "an object";
@@ -48,10 +48,10 @@ const char *mr_describe_json(const struct mr_json_value *json, char out[MR_FOUND
 }
 
 static bool wrong_type(const struct mr_field *field, const char *expected,
-                       const struct mr_json_value *json, struct mr_error *why) {
-    char found[MR_FOUND_MAX];
+                       const struct mr_found *found, struct mr_error *why) {
+    char text[MR_FOUND_MAX];
     mr_error_set(why, MR_REJECT, "field `%s`: expected %s, found %s", field->name, expected,
-                 mr_describe_json(json, found));
+                 mr_describe_found(found, text));
     return false;
 }
 
@@ -59,95 +59,94 @@ static void set_integer(struct mr_value *out, int64_t x) {
     *out = (struct mr_value){.kind = MR_INTEGER, .number = (double)x, .integer = x};
 }
 
-static bool read_number(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_number(const struct mr_field *field, const struct mr_found *found,
                         struct mr_value *out, struct mr_error *why) {
-    enum mr_json_kind kind = mr_json_kind(json);
     out->kind = MR_NUMBER;
-    if (kind == MR_JSON_INTEGER || kind == MR_JSON_NUMBER) {
-        out->number = mr_json_number(json);
+    if (found->kind == MR_JSON_INTEGER || found->kind == MR_JSON_NUMBER) {
+        out->number = found->number;
         return true;
     }
-    if (kind == MR_JSON_STRING && field->from_text &&
-        mr_parse_number(mr_json_string(json), &out->number)) {
+    if (found->kind == MR_JSON_STRING && field->from_text &&
+        mr_parse_number(found->text, &out->number)) {
         return true;
     }
-    return wrong_type(field, field->from_text ? "a number, as such or in text" : "a number", json,
+    return wrong_type(field, field->from_text ? "a number, as such or in text" : "a number", found,
                       why);
 }
 
-static bool read_integer(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_integer(const struct mr_field *field, const struct mr_found *found,
                          struct mr_value *out, struct mr_error *why) {
-    enum mr_json_kind kind = mr_json_kind(json);
     int64_t x;
-    if (kind == MR_JSON_INTEGER) {
-        set_integer(out, mr_json_integer(json));
+    if (found->kind == MR_JSON_INTEGER) {
+        set_integer(out, found->integer);
         return true;
     }
-    if (kind == MR_JSON_NUMBER) {
-        double number = mr_json_number(json);
+    if (found->kind == MR_JSON_NUMBER) {
+        double number = found->number;
         if (fabs(number) <= EXACT_MAX && number == (double)(int64_t)number) {
             set_integer(out, (int64_t)number);
             return true;
         }
     }
-    if (kind == MR_JSON_STRING && field->from_text && mr_parse_integer(mr_json_string(json), &x)) {
+    if (found->kind == MR_JSON_STRING && field->from_text && mr_parse_integer(found->text, &x)) {
         set_integer(out, x);
         return true;
     }
-    return wrong_type(field, "an integer", json, why);
+    return wrong_type(field, "an integer", found, why);
 }
 
-static bool read_text(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_text(const struct mr_field *field, const struct mr_found *found,
                       struct mr_value *out, struct mr_error *why) {
-    if (mr_json_kind(json) != MR_JSON_STRING) {
-        return wrong_type(field, "text", json, why);
+    if (found->kind != MR_JSON_STRING) {
+        return wrong_type(field, "text", found, why);
     }
     out->kind = MR_TEXT;
-    out->text = mr_json_string(json);
+    out->text = found->text;
     return true;
 }
 
-static bool read_boolean(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_boolean(const struct mr_field *field, const struct mr_found *found,
                          struct mr_value *out, struct mr_error *why) {
-    if (mr_json_kind(json) != MR_JSON_BOOLEAN) {
-        return wrong_type(field, "true or false", json, why);
+    if (found->kind != MR_JSON_BOOLEAN) {
+        return wrong_type(field, "true or false", found, why);
     }
     out->kind = MR_BOOLEAN;
-    out->number = mr_json_boolean(json);
+    out->number = found->number;
     return true;
 }
 
-static bool read_scalar(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_scalar(const struct mr_field *field, const struct mr_found *found,
                         struct mr_value *out, struct mr_error *why) {
-    switch (mr_json_kind(json)) {
+    switch (found->kind) {
     case MR_JSON_INTEGER:
-        set_integer(out, mr_json_integer(json));
+        set_integer(out, found->integer);
         return true;
     case MR_JSON_NUMBER:
-        return read_number(field, json, out, why);
+        return read_number(field, found, out, why);
     case MR_JSON_STRING:
-        return read_text(field, json, out, why);
+        return read_text(field, found, out, why);
     case MR_JSON_BOOLEAN:
-        return read_boolean(field, json, out, why);
+        return read_boolean(field, found, out, why);
     default:
-        return wrong_type(field, "a number, text, true or false", json, why);
+        return wrong_type(field, "a number, text, true or false", found, why);
     }
 }
 
-static bool read_samples(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_samples(const struct mr_field *field, const struct mr_json_value *array,
                          double *samples, struct mr_error *why) {
-    size_t n = mr_json_count(json);
-    const struct mr_json_value *element = mr_json_first(json);
+    size_t n = mr_json_count(array);
+    const struct mr_json_value *element = mr_json_first(array);
     for (size_t i = 0; i < n; i++) {
-        enum mr_json_kind kind = mr_json_kind(element);
-        if (kind == MR_JSON_INTEGER || kind == MR_JSON_NUMBER) {
-            samples[i] = mr_json_number(element);
-        } else if (kind == MR_JSON_NULL) {
+        struct mr_found one;
+        mr_found_set(&one, element);
+        if (one.kind == MR_JSON_INTEGER || one.kind == MR_JSON_NUMBER) {
+            samples[i] = one.number;
+        } else if (one.kind == MR_JSON_NULL) {
             samples[i] = NAN;
         } else {
-            char found[MR_FOUND_MAX];
+            char text[MR_FOUND_MAX];
             mr_error_set(why, MR_REJECT, "field `%s`: expected numbers, found %s at index %zu",
-                         field->name, mr_describe_json(element, found), i);
+                         field->name, mr_describe_found(&one, text), i);
             return false;
         }
         element = i + 1 < n ? mr_json_next(element) : NULL;
@@ -155,13 +154,13 @@ static bool read_samples(const struct mr_field *field, const struct mr_json_valu
     return true;
 }
 
-static bool read_array(const struct mr_field *field, const struct mr_json_value *json,
+static bool read_array(const struct mr_field *field, const struct mr_found *found,
                        struct mr_arena *arena, size_t *samples, struct mr_value *out,
                        struct mr_error *why) {
-    if (mr_json_kind(json) != MR_JSON_ARRAY) {
-        return wrong_type(field, "an array of numbers", json, why);
+    if (found->kind != MR_JSON_ARRAY) {
+        return wrong_type(field, "an array of numbers", found, why);
     }
-    size_t n = mr_json_count(json);
+    size_t n = mr_json_count(found->json);
     if (n == 0 || (*samples != 0 && n != *samples)) {
         mr_error_set(why, MR_REJECT, "field `%s`: has %zu samples, %s %zu", field->name, n,
                      n == 0 ? "must have at least" : "the array before it", n == 0 ? 1 : *samples);
@@ -171,29 +170,29 @@ static bool read_array(const struct mr_field *field, const struct mr_json_value 
     *samples = n;
     out->kind = MR_F64;
     out->f64 = array;
-    return read_samples(field, json, array, why);
+    return read_samples(field, found->json, array, why);
 }
 
-bool mr_read_value(const struct mr_field *field, const struct mr_json_value *json,
+bool mr_read_value(const struct mr_field *field, const struct mr_found *found,
                    struct mr_arena *arena, size_t *samples, struct mr_value *out,
                    struct mr_error *why) {
-    if (!json || mr_json_kind(json) == MR_JSON_NULL) {
+    if (found->kind == MR_JSON_NULL) {
         out->kind = MR_ABSENT;
         return true;
     }
     switch (field->kind) {
     case MR_NUMBER:
-        return read_number(field, json, out, why);
+        return read_number(field, found, out, why);
     case MR_INTEGER:
-        return read_integer(field, json, out, why);
+        return read_integer(field, found, out, why);
     case MR_TEXT:
-        return read_text(field, json, out, why);
+        return read_text(field, found, out, why);
     case MR_BOOLEAN:
-        return read_boolean(field, json, out, why);
+        return read_boolean(field, found, out, why);
     case MR_F32:
     case MR_F64:
-        return read_array(field, json, arena, samples, out, why);
+        return read_array(field, found, arena, samples, out, why);
     default:
-        return read_scalar(field, json, out, why);
+        return read_scalar(field, found, out, why);
     }
 }

@@ -266,6 +266,105 @@ static void more_elements_than_allowed_are_rejected_as_a_whole(void **state) {
     mr_buffer_finish(&text);
 }
 
+/* ---- Two ways to the same record ----------------------------------------------------------- */
+
+/* The elements of `each` always go through the parser, a plain object of its own does not. */
+static void agree(const char *text) {
+    struct mr_buffer wrapped = {0};
+    struct mr_record alone = {0};
+    struct mr_value values[FIELDS];
+    char reason[sizeof decoded.reason.text], who[256] = "", any[256] = "";
+    struct mr_message message = {.value = mr_slice_of(text)};
+    decode_message(&plain, false, &message);
+    bool good = decoded.bad == 0;
+    snprintf(reason, sizeof reason, "%s", decoded.reason.text);
+    if (good) {
+        alone = *decoded.records;
+        memcpy(values, alone.values, sizeof values);
+        if (values[WHO].kind == MR_TEXT) {
+            snprintf(who, sizeof who, "%.*s", (int)values[WHO].text.length, values[WHO].text.data);
+        }
+        if (values[ANY].kind == MR_TEXT) {
+            snprintf(any, sizeof any, "%.*s", (int)values[ANY].text.length, values[ANY].text.data);
+        }
+    }
+    struct mr_input input = plain;
+    input.each = "r";
+    mr_buffer_format(&wrapped, "{\"r\":[%s]}", text);
+    message.value = mr_buffer_slice(&wrapped);
+    decode_message(&input, false, &message);
+    if (good != (decoded.bad == 0 && decoded.count == 1)) {
+        fail_msg("%s: `%s` and `%s`", text, reason, decoded.reason.text);
+    }
+    for (size_t i = 0; good && i < FIELDS; i++) {
+        const struct mr_value *value = &decoded.records->values[i];
+        assert_int_equal(values[i].kind, value->kind);
+        if (value->kind == MR_TEXT) {
+            assert_true(mr_slice_equal(value->text, mr_slice_of(i == WHO ? who : any)));
+        } else if (value->kind != MR_ABSENT) {
+            assert_memory_equal(&values[i].number, &value->number, sizeof value->number);
+            assert_true(value->kind != MR_INTEGER || values[i].integer == value->integer);
+        }
+    }
+    assert_true(!good || alone.start_ns == decoded.records->start_ns);
+    mr_buffer_finish(&wrapped);
+}
+
+static uint64_t random_state;
+static uint32_t random_below(uint32_t n) {
+    random_state = random_state * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (uint32_t)((random_state >> 33) % n);
+}
+
+static void a_plain_text_gives_what_the_parser_gives(void **state) {
+    static const char *const texts[] = {
+        "{\"ts\":5,\"temp\":20.00}",
+        " {\t\"ts\" : 5 ,\r\n\"temp\":-0.001 } ",
+        "{\"ts\":5,\"temp\":-0}",
+        "{\"ts\":5,\"temp\":-0.0}",
+        "{\"ts\":5,\"temp\":0.1234567890123}",
+        "{\"ts\":5,\"temp\":9007199254740993.5}",
+        "{\"ts\":5,\"temp\":123456789012345678901234567890}",
+        "{\"ts\":5,\"id\":999999999999999999,\"any\":-999999999999999999}",
+        "{\"ts\":5,\"id\":9223372036854775807}",
+        "{\"ts\":5,\"id\":1e3,\"temp\":1E-2}",
+        "{\"ts\":5,\"on\":true,\"any\":false,\"temp\":null}",
+        "{\"ts\":5,\"on\":truex}",
+        "{\"ts\":5,\"temp\":01}",
+        "{\"ts\":5,\"temp\":1.}",
+        "{\"ts\":5,\"temp\":-}",
+        "{\"ts\":5,\"temp\":}",
+        "{\"ts\":5,}",
+        "{,\"ts\":5}",
+        "{\"ts\":5 \"temp\":1}",
+        "{}",
+        "{\"ts\":5}x",
+        "{\"ts\":5,\"who\":\"12345678\",\"any\":\"1234567\"}",
+        "{\"ts\":5,\"who\":\"1234567\x7F\",\"any\":\"caf\u00e9 and more text\"}",
+        "{\"ts\":5,\"who\":\"a\\\"b\",\"any\":\"\\u0041\"}",
+        "{\"ts\":5,\"who\":\"\",\"\":1,\"any\":\"\"}",
+        "{\"ts\":5,\"tem\":1,\"tamp\":2,\"temp\":3,\"temps\":4,\"loose_ib\":1}",
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        agree(texts[i]);
+    }
+}
+
+static void a_spoiled_text_gives_what_the_parser_gives(void **state) {
+    static const char text[] = "{\"ts\": 1795230600000,\"who\":\"sensor-0007\",\"temp\":-20.25,"
+                               "\"id\":42, \"on\":true,\"any\":null,\"loose\":0.5}";
+    static const char letters[] = "{}[]:,\"\\ .-+0123456789eEtrufalsn\t\n\x01\x7F\xC3\xA9z";
+    random_state = 1;
+    for (int round = 0; round < 60000; round++) {
+        char spoiled[sizeof text];
+        memcpy(spoiled, text, sizeof text);
+        for (uint32_t changes = 1 + random_below(3); changes > 0; changes--) {
+            spoiled[random_below(sizeof text - 1)] = letters[random_below(sizeof letters - 1)];
+        }
+        agree(spoiled);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(named_members_of_the_root_are_read),
@@ -291,6 +390,8 @@ int main(void) {
         cmocka_unit_test(an_empty_array_is_no_record_and_no_fault),
         cmocka_unit_test(a_message_without_the_array_is_bad),
         cmocka_unit_test(more_elements_than_allowed_are_rejected_as_a_whole),
+        cmocka_unit_test(a_plain_text_gives_what_the_parser_gives),
+        cmocka_unit_test(a_spoiled_text_gives_what_the_parser_gives),
     };
     return cmocka_run_group_tests(tests, make_arena, drop_arena);
 }
