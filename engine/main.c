@@ -1,6 +1,7 @@
 /* The command table and nothing else: a command is one file in cli/ and one line here. */
 #include "engine/cli/cli.h"
 
+/* clang-format off */
 static const struct mr_command *const commands[] = {
     &mr_run_command,
     &mr_validate_command,
@@ -11,6 +12,7 @@ static const struct mr_command *const commands[] = {
     &mr_topics_command,
     NULL,
 };
+/* clang-format on */
 
 int main(int argc, char **argv) {
     return mr_cli_main(commands, argc, argv);

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 /* ---- Memory. Out of memory ends the process with a sentence: recovery is replay. ----------- */
-void *mr_allocate(size_t bytes);               /* zeroed                                       */
+void *mr_allocate(size_t bytes); /* zeroed                                       */
 void *mr_reallocate(void *memory, size_t bytes);
 char *mr_copy_text(const char *text);
 struct mr_slice mr_copy_slice(struct mr_slice slice); /* the caller frees .data               */
@@ -55,14 +55,14 @@ struct mr_slice mr_get_bytes(struct mr_bytes_reader *reader, size_t length);
 
 /* ---- Time. Adding saturates at the ends of int64, so that no event time can overflow. ------ */
 #define MR_SECOND INT64_C(1000000000)
-#define MR_NEVER INT64_MIN /* "no time yet": below every time */
+#define MR_NEVER  INT64_MIN                /* "no time yet": below every time */
 int64_t mr_time_add(int64_t a, int64_t b); /* MR_NEVER stays; nothing else becomes it */
 
 /* A clock: the real one, or one that a test sets. */
 struct mr_clock {
-    int64_t (*wall_ns)(const struct mr_clock *clock); /* since 1970; may jump                  */
+    int64_t (*wall_ns)(const struct mr_clock *clock);   /* since 1970; may jump                  */
     int64_t (*steady_ns)(const struct mr_clock *clock); /* never goes back                     */
-    int64_t virtual_ns;                               /* both, for a virtual clock             */
+    int64_t virtual_ns;                                 /* both, for a virtual clock             */
 };
 extern const struct mr_clock mr_real_clock;
 struct mr_clock mr_virtual_clock(int64_t start_ns); /* set .virtual_ns to move it */
@@ -74,8 +74,8 @@ bool mr_parse_duration(struct mr_slice text, int64_t *ns);
 bool mr_parse_size(struct mr_slice text, int64_t *bytes);
 /* "1kHz", "2MHz", "0.5Hz". */
 bool mr_parse_rate(struct mr_slice text, double *hz);
-const char *mr_format_duration(int64_t ns, char out[MR_TEXT_MAX]);  /* "1m", "1m30s", "250ms"  */
-const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]);   /* "64 KiB", "1.5 GiB"     */
+const char *mr_format_duration(int64_t ns, char out[MR_TEXT_MAX]); /* "1m", "1m30s", "250ms"  */
+const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]);  /* "64 KiB", "1.5 GiB"     */
 /* The nearest of `names` (ends with NULL) by edits, when near enough to be a slip; else NULL. */
 const char *mr_nearest(const char *word, const char *const *names);
 
@@ -84,8 +84,8 @@ struct mr_option;
 /* Parses `text` as the option says and stores it in `options`. MR_REJECT with a sentence that
  * names what was expected: "expected a duration with a unit, such as 5s or 10m". Texts are copied
  * into `arena`. */
-enum mr_status mr_option_parse(const struct mr_option *option, struct mr_slice text,
-                               void *options, struct mr_arena *arena, struct mr_error *err);
+enum mr_status mr_option_parse(const struct mr_option *option, struct mr_slice text, void *options,
+                               struct mr_arena *arena, struct mr_error *err);
 /* Stores every fallback. */
 void mr_option_defaults(const struct mr_option *table, void *options, struct mr_arena *arena);
 

@@ -9,8 +9,8 @@
 #ifndef MILLRACE_AGGREGATE_H
 #define MILLRACE_AGGREGATE_H
 
-#include <millrace/record.h>
 #include <millrace/option.h>
+#include <millrace/record.h>
 #include <millrace/status.h>
 
 #define MR_BLOCK 1024
@@ -18,7 +18,7 @@
 /* A fixed head and a growable body, both owned by the engine. The head starts zeroed. */
 struct mr_accumulator {
     void *head;
-    uint8_t *body; /* aligned for any type */
+    uint8_t *body;             /* aligned for any type */
     uint32_t length, capacity; /* of body, bytes */
 };
 
@@ -31,18 +31,18 @@ void mr_accumulator_reserve(struct mr_accumulator *accumulator, uint32_t capacit
  * pairwise at the end: the same bits on every machine. A NaN or an infinity is a gap: it takes
  * part in nothing. */
 struct mr_summary {
-    uint32_t finite;    /* samples that are neither NaN nor infinite; 0: nothing below is set */
-    double shift;       /* the first finite sample                                            */
-    double deviations;  /* sum of (x - shift)                                                 */
-    double squares;     /* sum of (x - shift)^2                                               */
-    double min, max;    /* -0 < +0                                                            */
+    uint32_t finite;   /* samples that are neither NaN nor infinite; 0: nothing below is set */
+    double shift;      /* the first finite sample                                            */
+    double deviations; /* sum of (x - shift)                                                 */
+    double squares;    /* sum of (x - shift)^2                                               */
+    double min, max;   /* -0 < +0                                                            */
 };
 
 struct mr_part {
-    const float *f32;    /* one of the two, aligned; a scalar has n = 1 in f64                */
-    const double *f64;   /* both NULL: a statistic without a field (count, covered)           */
-    size_t n;            /* kept samples in this block, 1..MR_BLOCK                           */
-    double seconds;      /* what one sample stands for: 1 / rate; 0 for an event              */
+    const float *f32;  /* one of the two, aligned; a scalar has n = 1 in f64                */
+    const double *f64; /* both NULL: a statistic without a field (count, covered)           */
+    size_t n;          /* kept samples in this block, 1..MR_BLOCK                           */
+    double seconds;    /* what one sample stands for: 1 / rate; 0 for an event              */
     const struct mr_record *record;
     const uint32_t *index; /* sample i of the block is sample index[i] of the record; NULL:
                               it is sample first + i                                          */
@@ -57,12 +57,12 @@ static inline int64_t mr_part_ns(const struct mr_part *part, size_t i) {
 
 /* A name that a job may use under `stats`, computed from an accumulator. */
 struct mr_result {
-    const char *name;     /* "mean"                                                           */
-    const char *summary;  /* one line                                                         */
-    enum mr_kind kind;    /* MR_INTEGER, MR_NUMBER or MR_BYTES: what compute gives            */
-    bool field_required;  /* mean(power) yes, count no                                        */
+    const char *name;    /* "mean"                                                           */
+    const char *summary; /* one line                                                         */
+    enum mr_kind kind;   /* MR_INTEGER, MR_NUMBER or MR_BYTES: what compute gives            */
+    bool field_required; /* mean(power) yes, count no                                        */
     bool field_allowed;
-    bool needs_rate;      /* integral, covered: refused for events until they are held        */
+    bool needs_rate; /* integral, covered: refused for events until they are held        */
     const struct mr_option *arguments; /* after the field: quantile(power, 0.5) has a row
                                           named "q", written by position; error=1% by name;
                                           NULL: none                                          */
@@ -74,13 +74,13 @@ struct mr_result {
 };
 
 struct mr_aggregate_type {
-    const char *name;       /* for people and for the layout: "moments"                       */
+    const char *name; /* for people and for the layout: "moments"                       */
     const char *summary;
-    uint16_t version;       /* of the packed form; part of the layout hash                    */
-    uint32_t head_size;     /* bytes, a multiple of 8                                         */
-    uint32_t body_max;      /* packed, at most; 0: no body                                    */
+    uint16_t version;   /* of the packed form; part of the layout hash                    */
+    uint32_t head_size; /* bytes, a multiple of 8                                         */
+    uint32_t body_max;  /* packed, at most; 0: no body                                    */
     bool needs_summary;
-    bool needs_samples;     /* add reads f32 or f64, not only the summary                     */
+    bool needs_samples; /* add reads f32 or f64, not only the summary                     */
     const struct mr_result *results; /* ends with a NULL name                                 */
 
     /* What all statistics of one field agree on (the digest's mantissa bits). NULL: nothing.

@@ -12,11 +12,11 @@ struct mr_arena;
 
 /* What the job reads of a record. */
 struct mr_field {
-    const char *name;   /* "current"                                                         */
-    enum mr_kind kind;  /* MR_NUMBER, MR_INTEGER (a number taken exactly), MR_TEXT, MR_BOOLEAN,
-                           MR_F32 (any array); MR_ABSENT: any scalar (nothing was declared)   */
-    bool from_text;     /* {type: number, from: text}: a number written as text counts too    */
-    bool derived;       /* made by `let`: the codec leaves its slot alone                     */
+    const char *name;  /* "current"                                                         */
+    enum mr_kind kind; /* MR_NUMBER, MR_INTEGER (a number taken exactly), MR_TEXT, MR_BOOLEAN,
+                          MR_F32 (any array); MR_ABSENT: any scalar (nothing was declared)   */
+    bool from_text;    /* {type: number, from: text}: a number written as text counts too    */
+    bool derived;      /* made by `let`: the codec leaves its slot alone                     */
 };
 
 enum mr_time_source { MR_TIME_FIELD, MR_TIME_LOG }; /* LOG: the record's own timestamp */
@@ -27,16 +27,16 @@ enum mr_key_source { MR_KEY_NONE, MR_KEY_RECORD, MR_KEY_FIELD, MR_KEY_HEADER };
 struct mr_input {
     const struct mr_field *fields; /* slot by slot                                            */
     size_t field_count;
-    const char *each;              /* the array whose elements are the records; NULL: none    */
+    const char *each; /* the array whose elements are the records; NULL: none    */
     enum mr_time_source time_source;
-    const char *time_field;        /* JSON; a frame always carries its time                   */
+    const char *time_field; /* JSON; a frame always carries its time                   */
     enum mr_time_unit time_unit;
     enum mr_key_source key_source;
-    const char *key_name;          /* the field or header that names the partition key        */
-    int key_slot;                  /* slot of that field; MR_KEY_RECORD, MR_KEY_HEADER: the
-                                      slot of field `key`; -1: no statistic or group uses it  */
-    double rate_hz;                /* `samples: {rate: ...}`; 0: not given                    */
-    const char *step_field;        /* `samples: {step: {field, unit}}`; NULL: not given       */
+    const char *key_name;   /* the field or header that names the partition key        */
+    int key_slot;           /* slot of that field; MR_KEY_RECORD, MR_KEY_HEADER: the
+                               slot of field `key`; -1: no statistic or group uses it  */
+    double rate_hz;         /* `samples: {rate: ...}`; 0: not given                    */
+    const char *step_field; /* `samples: {step: {field, unit}}`; NULL: not given       */
     enum mr_time_unit step_unit;
 };
 
@@ -44,14 +44,14 @@ struct mr_input {
 struct mr_decoded {
     struct mr_record *records; /* in the arena                                                */
     size_t count;
-    size_t bad;                /* elements (or the message itself) that were rejected          */
-    struct mr_error reason;    /* of the first bad one: names the field                       */
+    size_t bad;             /* elements (or the message itself) that were rejected          */
+    struct mr_error reason; /* of the first bad one: names the field                       */
 };
 
 struct mr_codec_type {
-    const char *name;    /* "waveform": the word of from.format                               */
+    const char *name; /* "waveform": the word of from.format                               */
     const char *summary;
-    bool frames;         /* fields are fixed-rate arrays, device is the key, duplicates are found */
+    bool frames; /* fields are fixed-rate arrays, device is the key, duplicates are found */
 
     /* `check_key`: the key field must equal the record's key as text. */
     enum mr_status (*open)(const struct mr_input *input, bool check_key, void **codec,

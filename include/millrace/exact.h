@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define MR_SUM_LIMBS 5
+#define MR_SUM_LIMBS     5
 #define MR_SQUARES_LIMBS 7
 
 struct mr_exact_sum {

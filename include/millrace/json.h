@@ -10,8 +10,13 @@ struct mr_json;       /* a parser and its memory, reused from text to text; one 
 struct mr_json_value; /* valid until the next parse                                    */
 
 enum mr_json_kind {
-    MR_JSON_NULL, MR_JSON_BOOLEAN, MR_JSON_INTEGER, MR_JSON_NUMBER, MR_JSON_STRING,
-    MR_JSON_ARRAY, MR_JSON_OBJECT,
+    MR_JSON_NULL,
+    MR_JSON_BOOLEAN,
+    MR_JSON_INTEGER,
+    MR_JSON_NUMBER,
+    MR_JSON_STRING,
+    MR_JSON_ARRAY,
+    MR_JSON_OBJECT,
 };
 
 struct mr_json *mr_json_create(void);
@@ -42,6 +47,7 @@ size_t mr_json_write_number(char *out, double x); /* shortest round trip, with '
 size_t mr_json_write_integer(char *out, int64_t x);
 /* Quoted and escaped; out has room for 6 * length + 2. */
 size_t mr_json_write_string(char *out, struct mr_slice text);
-size_t mr_json_write_base64(char *out, struct mr_slice bytes); /* quoted; 4 * (length + 2) / 3 + 2 */
+/* Quoted; out has room for 4 * (length + 2) / 3 + 2. */
+size_t mr_json_write_base64(char *out, struct mr_slice bytes);
 
 #endif

@@ -18,15 +18,15 @@ struct mr_operator_type;
 
 struct mr_operator {
     const struct mr_operator_type *type;
-    const void *options;    /* what the job file said; read-only, shared by all tasks */
-    void *instance;         /* instance_size bytes, this task's                       */
-    struct mr_task *task;   /* for the services below                                 */
+    const void *options;  /* what the job file said; read-only, shared by all tasks */
+    void *instance;       /* instance_size bytes, this task's                       */
+    struct mr_task *task; /* for the services below                                 */
     struct mr_operator *next;
 };
 
 struct mr_operator_type {
-    const char *name;       /* the key in the job file: "where"     */
-    const char *summary;    /* one line, shown by help and docs     */
+    const char *name;    /* the key in the job file: "where"     */
+    const char *summary; /* one line, shown by help and docs     */
     enum mr_place place;
     const struct mr_option *options;
     size_t options_size;
@@ -81,7 +81,7 @@ int64_t mr_stream_time(const struct mr_operator *op);
 /* The accumulators of the plan: which aggregate over which field. */
 struct mr_measure {
     const struct mr_aggregate_type *aggregate;
-    int slot;             /* -1: no field                       */
+    int slot; /* -1: no field                       */
     const void *settings;
 };
 struct mr_measures {

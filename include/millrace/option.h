@@ -24,13 +24,13 @@ enum mr_option_type {
 };
 
 struct mr_option {
-    const char *name;           /* the key in the job file; "" when the section is the value    */
+    const char *name; /* the key in the job file; "" when the section is the value    */
     enum mr_option_type type;
-    const char *choices;        /* MR_OPTION_CHOICE: "revise|drop|dead_letter", else NULL        */
-    const char *fallback;       /* as the job file would write it; NULL: must be given           */
-    const char *help;           /* one line, a sentence without its full stop                    */
-    size_t offset;              /* offsetof the member in the options struct                     */
-    double minimum, maximum;    /* in the stored unit; both 0: no bound                          */
+    const char *choices;     /* MR_OPTION_CHOICE: "revise|drop|dead_letter", else NULL        */
+    const char *fallback;    /* as the job file would write it; NULL: must be given           */
+    const char *help;        /* one line, a sentence without its full stop                    */
+    size_t offset;           /* offsetof the member in the options struct                     */
+    double minimum, maximum; /* in the stored unit; both 0: no bound                          */
 };
 
 /* Slots of fields in mr_record.values. */
@@ -44,7 +44,7 @@ struct mr_assignments {
     const struct mr_assignment {
         uint16_t slot; /* where the result goes */
         const struct mr_expression *expression;
-    } *items;
+    } * items;
 };
 
 #endif

@@ -32,11 +32,11 @@ struct mr_header {
 
 /* One record of a log, undecoded. */
 struct mr_message {
-    int64_t offset;         /* within its partition, from 0                                 */
-    int64_t append_ns;      /* when the log took it; never negative                         */
-    int64_t timestamp_ns;   /* the time its producer gave it; -1: none                      */
-    struct mr_slice key;    /* data == NULL: no key                                         */
-    struct mr_slice value;  /* data == NULL: a tombstone                                    */
+    int64_t offset;        /* within its partition, from 0                                 */
+    int64_t append_ns;     /* when the log took it; never negative                         */
+    int64_t timestamp_ns;  /* the time its producer gave it; -1: none                      */
+    struct mr_slice key;   /* data == NULL: no key                                         */
+    struct mr_slice value; /* data == NULL: a tombstone                                    */
     const struct mr_header *headers;
     size_t header_count;
 };
@@ -66,12 +66,12 @@ struct mr_value {
 /* A decoded record. An event has one sample and no rate; a waveform frame (or a JSON record
  * with arrays) has `samples` of them at a fixed rate, and is one record all the way. */
 struct mr_record {
-    struct mr_value *values;  /* by field slot; the plan says which slot is which field      */
-    size_t samples;           /* length of every array; 1 for an event                       */
-    double rate_hz;           /* samples per second; 0: an event, it stands for no duration  */
-    int64_t start_ns;         /* event time of sample 0; >= 0                                */
-    int64_t last_ns;          /* event time of the last sample; >= start_ns                  */
-    const uint8_t *mask;      /* one byte per sample, 1: `where` kept it; NULL: all are kept */
+    struct mr_value *values; /* by field slot; the plan says which slot is which field      */
+    size_t samples;          /* length of every array; 1 for an event                       */
+    double rate_hz;          /* samples per second; 0: an event, it stands for no duration  */
+    int64_t start_ns;        /* event time of sample 0; >= 0                                */
+    int64_t last_ns;         /* event time of the last sample; >= start_ns                  */
+    const uint8_t *mask;     /* one byte per sample, 1: `where` kept it; NULL: all are kept */
     const struct mr_message *message; /* where it came from                                  */
 };
 

@@ -12,11 +12,11 @@ static const struct {
     const char *name;
     enum mr_kind kind;
 } fields[FIELDS] = {
-    [CURRENT] = {"current", MR_F32},   [VOLTAGE] = {"voltage", MR_F32},
-    [X] = {"x", MR_NUMBER},            [Y] = {"y", MR_NUMBER},
-    [DEVICE] = {"device", MR_TEXT},    [OK] = {"ok", MR_BOOLEAN},
-    [ANY] = {"any", MR_ABSENT},        [WIDE] = {"wide", MR_F64},
-    [COUNT] = {"count", MR_INTEGER},   [ALGO] = {"algo.name", MR_TEXT},
+    [CURRENT] = {"current", MR_F32}, [VOLTAGE] = {"voltage", MR_F32},
+    [X] = {"x", MR_NUMBER},          [Y] = {"y", MR_NUMBER},
+    [DEVICE] = {"device", MR_TEXT},  [OK] = {"ok", MR_BOOLEAN},
+    [ANY] = {"any", MR_ABSENT},      [WIDE] = {"wide", MR_F64},
+    [COUNT] = {"count", MR_INTEGER}, [ALGO] = {"algo.name", MR_TEXT},
 };
 
 static bool find_field(void *arg, struct mr_slice name, uint16_t *slot, enum mr_kind *kind) {
