@@ -9,8 +9,8 @@
 /* ---- Topic and job names ----------------------------------------------------------------------
  */
 
-void mr_name_check(struct mr_loader *loader, const struct mr_node *node, const char *name,
-                   const char *what, size_t longest) {
+void mr_job_name_check(struct mr_loader *loader, const struct mr_node *node, const char *name,
+                       const char *what, size_t longest) {
     static const char allowed[] =
         "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
     size_t length = strlen(name);
@@ -30,7 +30,7 @@ static const struct mr_node *find_scalar(const struct mr_node *map, const char *
 
 static void check_output(struct mr_loader *loader, const struct mr_node *topic, size_t index) {
     const struct mr_plan *plan = loader->plan;
-    mr_name_check(loader, topic, topic->text, "a topic", TOPIC_NAME_MAX);
+    mr_job_name_check(loader, topic, topic->text, "a topic", TOPIC_NAME_MAX);
     if (plan->topic && strcmp(topic->text, plan->topic) == 0) {
         mr_node_fault(loader, topic, NULL,
                       "the job reads `%s`: it would read its own rows for ever", topic->text);
@@ -70,13 +70,13 @@ void mr_topics_check(struct mr_loader *loader) {
     const struct mr_node *input = find_scalar(mr_node_find(loader->root, "from"), "topic");
     const struct mr_node *to = mr_node_find(loader->root, "to");
     if (job) {
-        mr_name_check(loader, job, job->text, "a job", JOB_NAME_MAX);
+        mr_job_name_check(loader, job, job->text, "a job", JOB_NAME_MAX);
     }
     if (log) {
         check_log(loader, log);
     }
     if (input) {
-        mr_name_check(loader, input, input->text, "a topic", TOPIC_NAME_MAX);
+        mr_job_name_check(loader, input, input->text, "a topic", TOPIC_NAME_MAX);
         refuse_own_topic(loader, input);
     }
     size_t index = 0;

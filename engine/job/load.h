@@ -114,8 +114,8 @@ void mr_stats_load(struct mr_loader *loader, const struct mr_node *node);
 const struct mr_result *mr_result_find(const char *name, const struct mr_aggregate_type **type);
 
 /* ---- Checks and the rest of the plan -------------------------------------------------------- */
-void mr_name_check(struct mr_loader *loader, const struct mr_node *node, const char *name,
-                   const char *what, size_t longest);
+void mr_job_name_check(struct mr_loader *loader, const struct mr_node *node, const char *name,
+                       const char *what, size_t longest);
 void mr_columns_check(struct mr_loader *loader);
 void mr_topics_check(struct mr_loader *loader);
 void mr_plan_finish(struct mr_loader *loader);
