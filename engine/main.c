@@ -3,14 +3,8 @@
 
 /* clang-format off */
 static const struct mr_command *const commands[] = {
-    &mr_run_command,
-    &mr_validate_command,
-    &mr_explain_command,
-    &mr_test_command,
-    &mr_produce_command,
-    &mr_tail_command,
-    &mr_topics_command,
-    NULL,
+    &mr_run_command,     &mr_validate_command, &mr_explain_command, &mr_test_command,
+    &mr_produce_command, &mr_tail_command,     &mr_topics_command,  NULL,
 };
 /* clang-format on */
 

@@ -1,7 +1,7 @@
 /* The named members of a JSON object, found in one of two ways:
  *
  *   scan   the text itself, in one pass, while it is plain: one object of scalars, texts in
- *          printable ASCII without escapes, numbers of at most 18 digits without exponent
+ *          ASCII without escapes, numbers of at most 18 digits without exponent
  *   find   the tree that <millrace/json.h> makes of any text
  *
  * Nearly all events are plain, and for them building a tree and walking it costs three times as
@@ -134,9 +134,8 @@ static inline const char *skip_space(const char *at, const char *end) {
  * bytes above the lowest one. */
 static uint64_t odd_bytes(uint64_t x) {
     const uint64_t ones = UINT64_C(0x0101010101010101);
-    uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\'), rubout = x ^ (ones * 0x7F);
-    return ((x - ones * 0x20) | (quote - ones) | (slash - ones) | (rubout - ones) | x) &
-           (ones << 7);
+    uint64_t quote = x ^ (ones * '"'), slash = x ^ (ones * '\\');
+    return ((x - ones * 0x20) | (quote - ones) | (slash - ones) | x) & (ones << 7);
 }
 
 /* A text: `at` is behind the opening quote; what comes back is behind the closing one. */
@@ -149,7 +148,7 @@ static inline const char *scan_text(const char *at, const char *end, struct mr_s
     if (odd != 0) {
         at += __builtin_ctzll(odd) / 8;
     } else {
-        while (at < end && (unsigned char)(*at - 0x20) < 0x5F && *at != '"' && *at != '\\') {
+        while (at < end && (unsigned char)(*at - 0x20) < 0x60 && *at != '"' && *at != '\\') {
             at++;
         }
     }
@@ -196,7 +195,7 @@ static const char *scan_number(const char *at, const char *end, struct mr_found 
         at = scan_digits(point, limit, &digits);
         fraction = (size_t)(at - point);
     }
-    bool exact = whole > 0 && (*first != '0' || whole == 1) && (digits > 0 || !minus) &&
+    bool exact = whole > 0 && (*first != '0' || whole == 1) &&
                  whole + fraction <= (point ? DECIMAL_MAX : DIGITS_MAX) && !(point && !fraction);
     if (!exact || at == end || *at == 'e' || *at == 'E' || at == limit) {
         return NULL;
