@@ -150,7 +150,7 @@ bool mr_parse_time(struct mr_slice text, int64_t *ns) {
 
 const char *mr_format_time(int64_t ns, char out[MR_TEXT_MAX]) {
     if (ns == MR_NEVER) {
-        return strcpy(out, "never");
+        return memcpy(out, "never", sizeof "never");
     }
     int64_t seconds = ns / MR_SECOND - (ns % MR_SECOND < 0);
     int64_t fraction = ns - seconds * MR_SECOND;
@@ -163,6 +163,6 @@ const char *mr_format_time(int64_t ns, char out[MR_TEXT_MAX]) {
             at--;
         }
     }
-    strcpy(out + at, "Z");
+    memcpy(out + at, "Z", sizeof "Z");
     return out;
 }
