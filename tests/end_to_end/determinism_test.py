@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """The last closed rows are a function of the records: byte for byte, whatever the run was like."""
+import array
 import json
+import math
 import random
 import re
 import unittest
@@ -60,6 +62,27 @@ stats:
   digest: digest(power)
 to: [{{topic: rows}}]
 '''
+
+
+CUTS = '''
+job: cuts
+from: {topic: frames, format: waveform}
+group_by: [device]
+window: {every: 10s}
+stats:
+  samples: count
+  total: sum(current)
+  low: min(current)
+  high: max(current)
+  first: first(current)
+  last: last(current)
+  digest: digest(current)
+to: [{topic: rows}]
+'''
+
+# A block's sum of deviations d has one rounding in each d, 31 additions in a lane, 5 of lanes.
+ROUNDINGS = 37
+EPSILON = 2.0**-53
 
 
 def events(generator, count=20000, sensors=40):
@@ -141,6 +164,28 @@ class Determinism(harness.Case):
         items = list(waveforms(self.generator))
         encoded = {id(item): item.encode() for item in items}
         self.compare(FRAMES, items, fill, lambda frame: frame.start_ns)
+
+    def cut(self, samples, length):
+        """The last closed rows when one device's samples come in frames of such a length."""
+        log = f'local:{self.folder}/cut-{length}'
+        pieces = [frames.Frame('d', START_NS + 123 + at * SECOND // 1000, 1000.0, 1, at,
+                               {'current': samples[at:at + length]})
+                  for at in range(0, len(samples), length)]
+        self.append('frames', [(0, b'd', piece.encode()) for piece in pieces], 1, log)
+        self.run_job(self.job(CUTS, f'cut-{length}.yaml'), log=log)
+        return self.last_rows('rows', ['device'], log)
+
+    def test_frames_cut_elsewhere_change_sums_only_and_by_less_than_the_bound(self):
+        samples = array.array('f', (self.generator.gauss(1000, 1) for _ in range(60000)))
+        some, others = self.cut(samples, 500), self.cut(samples, 733)
+        self.assertEqual(set(some), set(others))
+        reach = max(samples) - min(samples)  # no deviation is larger
+        for cell, row in some.items():
+            other = others[cell]
+            bound = 2 * ROUNDINGS * EPSILON * row['samples'] * reach
+            total, another = row.pop('total'), other.pop('total')
+            self.assertLessEqual(abs(total - another), bound + math.ulp(total))
+            self.assertEqual(row, other)
 
 
 if __name__ == '__main__':
