@@ -288,6 +288,36 @@ static void workers_commit_side_by_side(void **state) {
     assert_string_equal(mr_values(log_of(state), "out", 0), "a b");
 }
 
+static void *commit_often(void *session) {
+    for (int i = 0; i < 50; i++) {
+        mr_append_text(session, "out", NULL, "x");
+        mr_append_text(session, "changes", "k", "x");
+        if (mr_session_commit(session, NULL, 0, NULL) != MR_COMMITTED) {
+            return session;
+        }
+    }
+    return NULL;
+}
+
+static void workers_on_threads_lose_nothing(void **state) {
+    struct mr_session *workers[2];
+    pthread_t threads[2];
+    int64_t first, end;
+    void *failed;
+    for (uint32_t w = 0; w < 2; w++) {
+        workers[w] = mr_open_worker(log_of(state), "j", "wide", w, 2);
+        pthread_create(&threads[w], NULL, commit_often, workers[w]);
+    }
+    for (uint32_t w = 0; w < 2; w++) {
+        pthread_join(threads[w], &failed);
+        assert_null(failed);
+        mr_session_close(workers[w]);
+    }
+    struct mr_partition source = mr_partition_at("out", 0);
+    assert_int_equal(mr_log_bounds(log_of(state), &source, &first, &end, NULL), MR_OK);
+    assert_int_equal(end, 100);
+}
+
 static void the_output_of_a_job_is_the_input_of_another(void **state) {
     struct mr_session *worker = open_job(state), *next;
     struct mr_event event;
@@ -448,6 +478,7 @@ const struct CMUnitTest mr_session_contract[] = {
     TEST(a_note_of_almost_4_kib_comes_back),
     TEST(a_batch_outlives_appends_of_its_own_session),
     TEST(workers_commit_side_by_side),
+    TEST(workers_on_threads_lose_nothing),
     TEST(the_output_of_a_job_is_the_input_of_another),
     TEST(a_changelog_keeps_the_last_value_of_every_key),
     TEST(a_changelog_of_many_keys_comes_back_whole),
