@@ -22,7 +22,7 @@
 
 struct flags {
     const char *log, *from;
-    bool until_end, with_key;
+    bool until_end, with_key, with_headers;
     double count;
 };
 
@@ -36,6 +36,9 @@ static const struct mr_option flag_rows[] = {
     {"count", MR_OPTION_NUMBER, NULL, "0", "Stop after so many records", AT(count), 0, 1e15},
     {"with-key", MR_OPTION_BOOL, NULL, "false", "Print the key and a tab before the value",
      AT(with_key), 0, 0},
+    {"with-headers", MR_OPTION_BOOL, NULL, "false",
+     "Print the headers and a tab before the value: why a dead letter is one", AT(with_headers), 0,
+     0},
     {0},
 };
 
@@ -107,9 +110,23 @@ static void print_value(struct mr_buffer *out, struct mr_slice value) {
     print_text(out, value);
 }
 
+/* name=value; name=value */
+static void print_headers(struct mr_buffer *out, const struct mr_message *message) {
+    for (size_t i = 0; i < message->header_count; i++) {
+        mr_buffer_text(out, i > 0 ? "; " : "");
+        print_text(out, message->headers[i].name);
+        mr_buffer_text(out, "=");
+        print_text(out, message->headers[i].value);
+    }
+}
+
 static void print_message(struct tail *it, const struct mr_message *message) {
     if (it->flags->with_key) {
         print_text(&it->out, message->key);
+        mr_buffer_add(&it->out, "\t", 1);
+    }
+    if (it->flags->with_headers) {
+        print_headers(&it->out, message);
         mr_buffer_add(&it->out, "\t", 1);
     }
     print_value(&it->out, message->value);

@@ -91,6 +91,32 @@ static void a_frame_is_shown_as_one_line_about_it(void **state) {
     assert_non_null(strstr(out, " sequence 0: current [A] 0.00"));
 }
 
+static void headers_are_shown_when_asked_for(void **state) {
+    const struct mr_header headers[] = {{mr_slice_of("why"), mr_slice_of("no `id`")},
+                                        {mr_slice_of("at"), mr_slice_of("7")}};
+    struct mr_topic topic = {
+        .name = "in", .partitions = 1, .retention_ns = -1, .retention_bytes = -1};
+    struct mr_append record = {.topic = "in",
+                               .timestamp_ns = -1,
+                               .value = mr_slice_of("{}"),
+                               .headers = headers,
+                               .header_count = 2};
+    struct mr_session_options producer = {0};
+    struct mr_log *log;
+    struct mr_session *session;
+    char url[512];
+    snprintf(url, sizeof url, "local:%s/log", folder);
+    assert_int_equal(mr_log_open(url, true, &mr_real_clock, &log, NULL), MR_OK);
+    assert_int_equal(mr_log_create(log, &topic, NULL), MR_OK);
+    assert_int_equal(mr_session_open(log, &producer, &session, NULL), MR_OK);
+    assert_int_equal(mr_session_append(session, &record, NULL), MR_OK);
+    assert_int_equal(mr_session_commit(session, NULL, 0, NULL), MR_COMMITTED);
+    mr_session_close(session);
+    mr_log_close(log);
+    assert_int_equal(line("tail in --log $L --until-end --with-headers"), MR_EXIT_OK);
+    assert_string_equal(out, "why=no `id`; at=7\t{}\n");
+}
+
 static void a_line_without_its_key_makes_produce_fail_and_is_told(void **state) {
     put_file("lines", "{\"id\":1}\n{\"no\":2}\n{\"id\":3}\n");
     assert_int_equal(line("produce in $D/lines --key id --log $L"), MR_EXIT_FAILED);
@@ -158,6 +184,7 @@ int main(void) {
         TEST(partitions_are_merged_in_the_order_of_appending),
         TEST(a_value_stays_on_its_line_and_cannot_speak_to_the_terminal),
         TEST(a_frame_is_shown_as_one_line_about_it),
+        TEST(headers_are_shown_when_asked_for),
         TEST(a_line_without_its_key_makes_produce_fail_and_is_told),
         TEST(topics_are_listed_and_checked),
         TEST(what_is_not_there_is_a_failure),
