@@ -1,7 +1,9 @@
 /* Restoring: the one way back, after a start, a crash, an abort and a move to another worker alike,
  * so it is exercised all the time. It reads the changelog of the task's partition, any order, last
- * value of every key; takes R, T, H and the counters from the committed note; and drops, without a
- * row, what would have been dropped by now.
+ * value of every key; takes R, T, H and the counters from the committed note. It drops and emits
+ * nothing: what a job file with a shorter grace or retain has put out of reach closes and drops
+ * with the next record, when H follows. Dropped here, an open window would never have its row, and
+ * a later job file that retains longer would make the cell anew and begin again at rev 0.
  *
  * Refused, with the remedy: cells of another layout (which would be read as nonsense), and cells
  * beside no committed offset (which would be counted twice). */
@@ -88,15 +90,6 @@ static enum mr_status refuse_layout(const struct mr_task *task, struct restoring
     return MR_REJECT;
 }
 
-/* Cells whose time has come while nobody looked; never a row. */
-static void drop_old(struct mr_task *task) {
-    while (mr_times_drops(&task->times, task->plan, mr_store_next_drop(task->store))) {
-        struct mr_end *end = mr_store_end(task->store, 0);
-        mr_store_drop(task->store, end->cells[end->count - 1]);
-        task->moved = true;
-    }
-}
-
 static void report(const struct mr_task *task, uint64_t cells, int64_t took_ns) {
     char count[MR_TEXT_MAX], took[MR_TEXT_MAX];
     if (took_ns > MR_SECOND) {
@@ -129,7 +122,6 @@ enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
                               task->plan->job, task->source.topic, task->source.partition);
     }
     if (status == MR_OK) {
-        drop_old(task);
         report(task, restoring.cells, task->clock->steady_ns(task->clock) - began_ns);
     }
     mr_buffer_finish(&restoring.layout);
