@@ -1,0 +1,277 @@
+/* State after a crash equals state without one: after a commit, the cells in memory are those in
+ * the changelog, no more and no less; and a worker that starts in the place of this one has the
+ * same cells, counters, R, H and offset. Its T may lie behind: a tick that closed nothing is not
+ * worth a transaction; but not so far that a span that has closed were open again. */
+#include "tests/sim/sim.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+struct lines { /* one piece of text a cell */
+    struct mr_buffer *items;
+    size_t count;
+};
+
+struct snapshot {
+    const struct sim *sim;
+    struct mr_buffer text[SIM_PARTITIONS]; /* empty: not a partition of this worker  */
+    int64_t t_ns[SIM_PARTITIONS];
+    int64_t closed_ns[SIM_PARTITIONS]; /* the largest end + grace of a closed cell       */
+    bool compare_log;
+};
+
+static struct mr_buffer *add_line(struct lines *lines) {
+    if ((lines->count & (lines->count - 1)) == 0) {
+        size_t capacity = lines->count ? 2 * lines->count : 1;
+        lines->items = mr_reallocate(lines->items, capacity * sizeof *lines->items);
+    }
+    lines->items[lines->count] = (struct mr_buffer){0};
+    return &lines->items[lines->count++];
+}
+
+static void put_bytes(struct mr_buffer *out, const void *bytes, size_t length) {
+    static const char digits[] = "0123456789abcdef";
+    const uint8_t *at = bytes;
+    mr_buffer_reserve(out, 3 * length);
+    for (size_t i = 0; i < length; i++) {
+        char escaped[3] = {'\\', digits[at[i] >> 4], digits[at[i] & 15]};
+        bool plain = at[i] > ' ' && at[i] < 127;
+        memcpy(out->data + out->length, plain ? (const char *)&at[i] : escaped, plain ? 1 : 3);
+        out->length += plain ? 1 : 3;
+    }
+}
+
+static void describe_window(const struct mr_plan *plan, const struct mr_cell *cell,
+                            struct mr_buffer *out) {
+    struct mr_slice group = mr_cell_group(cell);
+    struct mr_accumulator packed = {0};
+    mr_buffer_format(out, "window %.2f to %.2f ", (double)cell->span.start_ns / 1e9,
+                     (double)cell->span.end_ns / 1e9);
+    put_bytes(out, group.data, group.length);
+    mr_buffer_format(out, " closed %d rev %u pending %d: ", cell->closed, cell->rev, cell->pending);
+    if (!cell->accumulators) {
+        put_bytes(out, cell->packed.data, cell->packed.length);
+        return;
+    }
+    for (size_t i = 0; i < plan->measures.count; i++) {
+        const struct mr_measure *measure = &plan->measures.items[i];
+        struct mr_buffer prefix = {0};
+        packed.length = 0;
+        measure->aggregate->pack(&cell->accumulators[i], measure->settings, &packed);
+        mr_put_varint(&prefix, packed.length);
+        put_bytes(out, prefix.data, prefix.length);
+        put_bytes(out, packed.body, packed.length);
+        mr_buffer_finish(&prefix);
+    }
+    free(packed.body);
+}
+
+static bool describe_keyed(void *arg, struct mr_cell *cell) {
+    struct mr_buffer *out = add_line(arg);
+    struct mr_slice key = mr_cell_group(cell);
+    mr_buffer_text(out, "keyed ");
+    put_bytes(out, key.data, key.length);
+    mr_buffer_text(out, ": ");
+    put_bytes(out, cell->accumulators[0].body, cell->accumulators[0].length);
+    return true;
+}
+
+static int compare(const void *left, const void *right) {
+    return strcmp(((const struct mr_buffer *)left)->data, ((const struct mr_buffer *)right)->data);
+}
+
+/* Every cell of a store, sorted. */
+static void describe_store(const struct mr_plan *plan, struct mr_store *store,
+                           struct mr_buffer *out) {
+    struct lines lines = {0};
+    for (size_t i = 0; i < mr_store_end_count(store); i++) {
+        const struct mr_end *end = mr_store_end(store, i);
+        for (uint32_t j = 0; j < end->count; j++) {
+            describe_window(plan, end->cells[j], add_line(&lines));
+        }
+    }
+    mr_store_sweep_keyed(store, describe_keyed, &lines);
+    for (size_t i = 0; i < lines.count; i++) {
+        mr_buffer_add(&lines.items[i], "", 1);
+    }
+    if (lines.count > 0) {
+        qsort(lines.items, lines.count, sizeof *lines.items, compare);
+    }
+    for (size_t i = 0; i < lines.count; i++) {
+        mr_buffer_format(out, "%s\n", lines.items[i].data);
+        mr_buffer_finish(&lines.items[i]);
+    }
+    mr_buffer_add(out, "", 1);
+    out->length--;
+    free(lines.items);
+}
+
+/* ---- The changelog -------------------------------------------------------------------------- */
+
+static struct mr_store *store_of_changelog(const struct sim *sim, const struct mr_plan *plan,
+                                           uint32_t partition) {
+    struct mr_store *store = mr_store_create(&plan->measures, plan->layout_hash);
+    struct mr_partition source = {.partition = partition};
+    struct mr_reader *reader;
+    struct mr_batch batch;
+    struct mr_error err;
+    snprintf(source.topic, sizeof source.topic, "%s", plan->changelog_topic);
+    if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
+        sim_fail(sim, "%s", err.text);
+    }
+    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+        for (size_t i = 0; i < batch.count; i++) {
+            const struct mr_message *message = &batch.messages[i];
+            if (!mr_slice_equal(message->key, mr_slice_of(MR_LAYOUT_KEY)) &&
+                mr_store_restore(store, message->key, message->value, NULL, &err) != MR_OK) {
+                sim_fail(sim, "partition %u: the changelog: %s", partition, err.text);
+            }
+        }
+    }
+    mr_reader_close(reader);
+    return store;
+}
+
+/* Fails with the first line that differs. */
+static void compare_texts(const struct sim *sim, uint32_t partition, const char *what,
+                          const struct mr_buffer *is, const struct mr_buffer *should) {
+    size_t line = 0, at = 0;
+    while (at < is->length && at < should->length && is->data[at] == should->data[at]) {
+        line = is->data[at++] == '\n' ? at : line;
+    }
+    if (at < is->length || at < should->length) {
+        const char *a = line < is->length ? is->data + line : "nothing";
+        const char *b = line < should->length ? should->data + line : "nothing";
+        sim_fail(sim, "partition %u: %s:\n  %.*s\n  in memory before:\n  %.*s", partition, what,
+                 (int)strcspn(a, "\n"), a, (int)strcspn(b, "\n"), b);
+    }
+}
+
+static void compare_log(const struct sim *sim, const struct mr_task *task) {
+    struct mr_buffer logged = {0}, live = {0};
+    uint32_t partition = task->source.partition;
+    struct mr_store *store = store_of_changelog(sim, task->plan, partition);
+    describe_store(task->plan, store, &logged);
+    describe_store(task->plan, task->store, &live);
+    compare_texts(sim, partition, "the changelog has other cells", &logged, &live);
+    mr_store_destroy(store);
+    mr_buffer_finish(&logged);
+    mr_buffer_finish(&live);
+}
+
+/* ---- A worker ------------------------------------------------------------------------------- */
+
+static void describe_tally(struct mr_buffer *out, const struct mr_tally *tally) {
+    mr_buffer_format(out, "%zu %zu %zu %zu %zu %zu\n", tally->read, tally->used, tally->filtered,
+                     tally->late, tally->duplicate, tally->dead);
+}
+
+/* What is due has closed, and what is out of reach is gone; after a restart with other settings
+ * not before the next record. */
+static void check_due(const struct sim *sim, const struct mr_task *task) {
+    const struct mr_times *times = &task->times;
+    int64_t grace_ns = task->plan->lateness.grace_ns, retain_ns = task->plan->retain_ns;
+    for (size_t i = 0; sim->epoch == 0 && i < mr_store_end_count(task->store); i++) {
+        const struct mr_end *end = mr_store_end(task->store, i);
+        if (end->open > 0 && end->end_ns + grace_ns <= times->watermark_ns) {
+            sim_fail(sim, "partition %u: a window should have closed: it ends at %lld, T is %lld",
+                     task->source.partition, (long long)end->end_ns,
+                     (long long)times->watermark_ns);
+        }
+        if (end->end_ns + grace_ns + retain_ns <= times->stream_ns) {
+            sim_fail(sim, "partition %u: a window should be gone: it ends at %lld, R is %lld",
+                     task->source.partition, (long long)end->end_ns, (long long)times->stream_ns);
+        }
+    }
+}
+
+static void note_times(struct snapshot *snapshot, const struct mr_task *task) {
+    int64_t closed_ns = INT64_MIN;
+    for (size_t i = 0; i < mr_store_end_count(task->store); i++) {
+        const struct mr_end *end = mr_store_end(task->store, i);
+        if (end->open < end->count) {
+            closed_ns = end->end_ns + task->plan->lateness.grace_ns;
+        }
+    }
+    check_due(snapshot->sim, task);
+    snapshot->t_ns[task->source.partition] = task->times.watermark_ns;
+    snapshot->closed_ns[task->source.partition] = closed_ns;
+}
+
+static void describe_task(void *arg, const struct mr_partition *source,
+                          const struct mr_counters *counters) {
+    struct snapshot *snapshot = arg;
+    const struct mr_task *task =
+        (const struct mr_task *)((const char *)counters - offsetof(struct mr_task, counters));
+    struct mr_buffer *out = &snapshot->text[source->partition];
+    if (snapshot->compare_log) {
+        compare_log(snapshot->sim, task);
+    }
+    note_times(snapshot, task);
+    mr_buffer_format(out, "offset %lld R %lld H %lld\n",
+                     (long long)(task->offset < 0 ? 0 : task->offset),
+                     (long long)task->times.stream_ns, (long long)task->times.horizon_ns);
+    describe_tally(out, &counters->records);
+    describe_tally(out, &counters->samples);
+    mr_buffer_format(out, "revisions %zu gaps", counters->revisions);
+    for (size_t i = 0; i < MR_GAP_FIELDS; i++) {
+        mr_buffer_format(out, " %zu", counters->gaps[i]);
+    }
+    mr_buffer_text(out, "\n");
+    describe_store(task->plan, task->store, out);
+}
+
+static void count_task(void *arg, const struct mr_partition *source,
+                       const struct mr_counters *counters) {
+    ++*(uint32_t *)arg;
+}
+
+static uint32_t tasks_of(const struct mr_worker *worker) {
+    uint32_t count = 0;
+    mr_worker_visit(worker, count_task, &count);
+    return count;
+}
+
+/* Another worker in the place of this one, with its tasks restored. */
+static struct mr_worker *replace(struct sim *sim, uint32_t number, uint32_t tasks) {
+    struct mr_error err;
+    sim_worker_replace(sim, number);
+    struct mr_worker *worker = sim->fleet.workers[number];
+    while (tasks_of(worker) < tasks) {
+        if (mr_worker_step(worker, 0, &err) != MR_OK) {
+            sim_fail(sim, "worker %u does not restore: %s", number, err.text);
+        }
+    }
+    return worker;
+}
+
+static void compare_times(const struct sim *sim, const struct snapshot *before,
+                          const struct snapshot *after) {
+    bool by_time = sim->epoch == 0 && !sim->fleet.until_end; /* no --close, one grace */
+    for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
+        if (after->t_ns[p] > before->t_ns[p] ||
+            (by_time && after->t_ns[p] < before->closed_ns[p])) {
+            sim_fail(sim, "partition %u: T was %lld, of another worker it is %lld", p,
+                     (long long)before->t_ns[p], (long long)after->t_ns[p]);
+        }
+    }
+}
+
+void sim_cells_check(struct sim *sim, uint32_t number) {
+    struct snapshot before = {.sim = sim, .compare_log = true}, after = {.sim = sim};
+    struct mr_error err;
+    struct mr_worker *worker = sim->fleet.workers[number];
+    sim_tell(sim, "worker %u is compared with its changelog", number);
+    if (mr_worker_commit(worker, &err) != MR_OK) {
+        sim_fail(sim, "a commit failed: %s", err.text);
+    }
+    mr_worker_visit(worker, describe_task, &before);
+    worker = replace(sim, number, tasks_of(worker));
+    mr_worker_visit(worker, describe_task, &after);
+    compare_times(sim, &before, &after);
+    for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
+        compare_texts(sim, p, "another worker has another state", &after.text[p], &before.text[p]);
+        mr_buffer_finish(&before.text[p]);
+        mr_buffer_finish(&after.text[p]);
+    }
+}

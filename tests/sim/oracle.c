@@ -1,0 +1,361 @@
+/* The oracle: what must come out, from the input topic (which records, in which order, appended
+ * when) and the rules of time as the design states them. It knows no cells, no ticks, no commits:
+ *
+ *   for each record of a partition, in order
+ *       ahead       its last sample is later than its append time + max_ahead     dead, forgotten
+ *       duplicate   its identity is remembered                                    by R
+ *       filtered    sample by sample, by the job's condition
+ *       late        its window's end + grace + retain <= R (with `drop`: its end + grace), or its
+ *                   end <= H
+ *       used        all others
+ *     R = max(R, its last sample);  H = max(H, R - grace - retain)
+ *
+ * A row is then a function of the set of used samples of its (group, window). Nothing here is
+ * shared with engine/run. */
+#include "tests/sim/sim.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct seen { /* a number that was seen, and R then */
+    int64_t n, at_ns;
+};
+
+struct partition {
+    const struct sim *sim;
+    struct sim_truth *truth;
+    uint32_t number;
+    int64_t r_ns, h_ns;    /* INT64_MIN: not yet */
+    struct seen *seen[16]; /* by device and stream */
+    size_t seen_count[16], seen_capacity[16];
+    struct samples *samples;
+};
+
+struct samples {
+    struct sim_sample *items;
+    size_t count, capacity;
+};
+
+/* ---- Duplicates ----------------------------------------------------------------------------- */
+
+/* [*from, *to): the run of consecutive numbers, of one bucket of 1,024, that item i is in. It is
+ * remembered as a whole, by its newest. */
+static int64_t run_of(const struct seen *seen, size_t count, size_t i, size_t *from, size_t *to) {
+    int64_t newest = seen[i].at_ns;
+    for (*from = i; *from > 0 && seen[*from - 1].n + 1 == seen[*from].n && seen[*from].n % 1024;) {
+        --*from;
+        newest = seen[*from].at_ns > newest ? seen[*from].at_ns : newest;
+    }
+    for (*to = i + 1; *to < count && seen[*to - 1].n + 1 == seen[*to].n && seen[*to].n % 1024;) {
+        newest = seen[*to].at_ns > newest ? seen[*to].at_ns : newest;
+        ++*to;
+    }
+    return newest;
+}
+
+static bool forgotten(const struct partition *p, int64_t newest) {
+    return p->r_ns != INT64_MIN && newest <= p->r_ns - p->sim->job.within_ns;
+}
+
+static void forget(const struct partition *p, struct seen *seen, size_t *count) {
+    size_t kept = 0, from, to;
+    for (size_t i = 0; i < *count; i = to) {
+        int64_t newest = run_of(seen, *count, i, &from, &to);
+        if (!forgotten(p, newest)) {
+            memmove(&seen[kept], &seen[i], (to - i) * sizeof *seen);
+            kept += to - i;
+        }
+    }
+    *count = kept;
+}
+
+/* Each number is in the list once: what is forgotten leaves it before it comes again. */
+static void remember(struct partition *p, int owner, int64_t n, int64_t last_ns) {
+    size_t *count = &p->seen_count[owner], at;
+    forget(p, p->seen[owner], count);
+    if (*count == p->seen_capacity[owner]) {
+        p->seen_capacity[owner] = *count ? 2 * *count : 16;
+        p->seen[owner] =
+            mr_reallocate(p->seen[owner], p->seen_capacity[owner] * sizeof(struct seen));
+    }
+    struct seen *seen = p->seen[owner];
+    for (at = (*count)++; at > 0 && seen[at - 1].n > n; at--) {
+        seen[at] = seen[at - 1];
+    }
+    seen[at] = (struct seen){n, last_ns > p->r_ns ? last_ns : p->r_ns};
+}
+
+static bool is_duplicate(struct partition *p, const struct sim_record *record, int64_t last_ns) {
+    if (!p->sim->job.duplicates || record->sequence < 0) {
+        return false;
+    }
+    bool frames = p->sim->job.format == SIM_FRAMES;
+    int owner = record->device * 2 + (frames ? record->other : 0);
+    const struct seen *seen = p->seen[owner];
+    size_t count = p->seen_count[owner], at = 0, from, to;
+    while (at < count && seen[at].n < record->sequence) {
+        at++;
+    }
+    if (at < count && seen[at].n == record->sequence &&
+        !forgotten(p, run_of(seen, count, at, &from, &to))) {
+        return true;
+    }
+    remember(p, owner, record->sequence, last_ns);
+    return false;
+}
+
+/* ---- One record ----------------------------------------------------------------------------- */
+
+static const struct sim_epoch *epoch_of(const struct partition *p, int64_t offset) {
+    const struct sim_job *job = &p->sim->job;
+    size_t i = job->epoch_count - 1;
+    while (offset < job->epochs[i].from[p->number]) {
+        i--;
+    }
+    return &job->epochs[i];
+}
+
+static bool is_late(const struct partition *p, const struct sim_epoch *epoch, int64_t end_ns) {
+    if (p->r_ns == INT64_MIN) {
+        return false;
+    }
+    int64_t kept_ns = p->sim->job.late == MR_LATE_REVISE ? epoch->retain_ns : 0;
+    return end_ns <= p->h_ns || end_ns + epoch->grace_ns + kept_ns <= p->r_ns;
+}
+
+static bool is_kept(const struct sim_job *job, const struct sim_record *record, uint32_t i) {
+    return !job->where || (record->has_v && record->v[i] > -20); /* a NaN is not */
+}
+
+static void use(struct partition *p, const struct sim_record *record, uint32_t i, int64_t ns) {
+    const struct sim_job *job = &p->sim->job;
+    struct samples *samples = p->samples;
+    if (samples->count == samples->capacity) {
+        samples->capacity = samples->capacity ? 2 * samples->capacity : 256;
+        samples->items = mr_reallocate(samples->items, samples->capacity * sizeof *samples->items);
+    }
+    samples->items[samples->count++] = (struct sim_sample){
+        .window_ns = ns / job->window_ns * job->window_ns,
+        .device = job->by_device ? record->device : -1,
+        .other = job->by_other ? record->other : -1,
+        .ns = ns,
+        .has_v = record->has_v && !isnan(record->v[i]),
+        .has_w = record->has_w && !isnan(record->w[i]),
+        .v = record->v[i],
+        .w = record->w[i],
+    };
+}
+
+/* Takes the samples of a record that is neither ahead nor a duplicate. */
+static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
+                          const struct sim_record *record, struct mr_tally *outcome) {
+    const struct sim_job *job = &p->sim->job;
+    struct mr_counters *counters = &p->truth->counters[p->number];
+    for (uint32_t i = 0; i < record->samples; i++) {
+        int64_t ns = record->start_ns + i * job->period_ns;
+        int64_t end_ns = (ns / job->window_ns + 1) * job->window_ns;
+        if (!is_kept(job, record, i)) {
+            outcome->filtered++;
+        } else if (is_late(p, epoch, end_ns)) {
+            outcome->late++;
+        } else {
+            outcome->used++;
+            counters->gaps[0] += record->has_v && isnan(record->v[i]);
+            use(p, record, i, ns);
+        }
+    }
+}
+
+static void tally(struct mr_counters *counters, const struct mr_tally *samples) {
+    struct mr_tally *records = &counters->records;
+    records->read++;
+    if (samples->dead) {
+        records->dead++;
+    } else if (samples->duplicate) {
+        records->duplicate++;
+    } else if (samples->used) {
+        records->used++;
+    } else if (samples->late) {
+        records->late++;
+    } else {
+        records->filtered++;
+    }
+    counters->samples.read += samples->read;
+    counters->samples.used += samples->used;
+    counters->samples.late += samples->late;
+    counters->samples.filtered += samples->filtered;
+    counters->samples.duplicate += samples->duplicate;
+    counters->samples.dead += samples->dead;
+}
+
+/* Returns whether the message goes to the dead letters for it. */
+static bool take_record(struct partition *p, const struct mr_message *message,
+                        const struct sim_record *record) {
+    const struct sim_job *job = &p->sim->job;
+    const struct sim_epoch *epoch = epoch_of(p, message->offset);
+    int64_t last_ns = record->start_ns + (record->samples - 1) * job->period_ns;
+    struct mr_tally samples = {.read = record->samples};
+    bool dead = last_ns > message->append_ns + job->max_ahead_ns;
+    if (dead) {
+        samples.dead = record->samples;
+    } else if (is_duplicate(p, record, last_ns)) {
+        samples.duplicate = record->samples;
+    } else {
+        judge_samples(p, epoch, record, &samples);
+    }
+    tally(&p->truth->counters[p->number], &samples);
+    if (!dead && last_ns > p->r_ns) {
+        int64_t horizon = last_ns - epoch->grace_ns - epoch->retain_ns;
+        p->r_ns = last_ns;
+        p->h_ns = horizon > p->h_ns ? horizon : p->h_ns;
+    }
+    return dead || (samples.late > 0 && job->late == MR_LATE_DEAD_LETTER);
+}
+
+/* ---- A message, a partition ----------------------------------------------------------------- */
+
+static void take_message(struct partition *p, const struct mr_message *message) {
+    const struct sim_message *drawn = &p->sim->messages[message->timestamp_ns];
+    struct sim_truth *truth = p->truth;
+    struct mr_tally *records = &truth->counters[p->number].records;
+    bool dead = drawn->bad > 0;
+    records->read += drawn->bad;
+    records->dead += drawn->bad;
+    for (size_t i = 0; i < drawn->count; i++) {
+        dead |= take_record(p, message, &drawn->records[i]);
+    }
+    if (dead) {
+        truth->dead[p->number][truth->dead_count[p->number]++] = message->offset;
+    }
+}
+
+static void take_partition(const struct sim *sim, struct sim_truth *truth, struct samples *samples,
+                           uint32_t number) {
+    struct partition p = {.sim = sim,
+                          .truth = truth,
+                          .number = number,
+                          .r_ns = INT64_MIN,
+                          .h_ns = INT64_MIN,
+                          .samples = samples};
+    struct mr_partition source = {SIM_TOPIC, number};
+    struct mr_reader *reader;
+    struct mr_batch batch;
+    struct mr_error err;
+    int64_t first, end;
+    mr_log_bounds(sim->log, &source, &first, &end, &err);
+    truth->dead[number] = mr_allocate_array((size_t)end + 1, int64_t);
+    if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
+        sim_fail(sim, "%s", err.text);
+    }
+    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+        for (size_t i = 0; i < batch.count; i++) {
+            take_message(&p, &batch.messages[i]);
+        }
+    }
+    mr_reader_close(reader);
+    for (size_t i = 0; i < 16; i++) {
+        free(p.seen[i]);
+    }
+}
+
+/* ---- Rows ----------------------------------------------------------------------------------- */
+
+static int by_group(const struct sim_sample *a, const struct sim_sample *b) {
+    if (a->window_ns != b->window_ns) {
+        return a->window_ns < b->window_ns ? -1 : 1;
+    }
+    return a->device != b->device ? a->device - b->device : a->other - b->other;
+}
+
+/* Of one group the latest first: an order in which they never came. */
+static int compare_samples(const void *left, const void *right) {
+    const struct sim_sample *a = left, *b = right;
+    int order = by_group(a, b);
+    return order != 0 ? order : (b->ns > a->ns) - (b->ns < a->ns);
+}
+
+static void add_column(struct mr_buffer *out, const char *name, const char *prefix, int number) {
+    mr_buffer_format(out, ",\"%s\":\"", name);
+    if (number >= 0) {
+        mr_buffer_format(out, "%s%d", prefix, number);
+    }
+    mr_buffer_text(out, "\"");
+}
+
+static char *head_of(const struct sim_job *job, const struct sim_sample *sample) {
+    bool frames = job->format == SIM_FRAMES;
+    char start[MR_TEXT_MAX], end[MR_TEXT_MAX];
+    struct mr_buffer out = {0};
+    mr_buffer_text(&out, "{\"job\":\"sim\"");
+    if (job->by_device) {
+        add_column(&out, frames ? "device" : job->record_key ? "key" : "g", "dev-", sample->device);
+    }
+    if (job->by_other) {
+        add_column(&out, frames ? "stream" : "h", frames ? "" : "h", sample->other);
+    }
+    mr_buffer_format(&out, ",\"window_start\":\"%s\",\"window_end\":\"%s\"",
+                     mr_format_time(sample->window_ns, start),
+                     mr_format_time(sample->window_ns + job->window_ns, end));
+    mr_buffer_add(&out, "", 1);
+    return out.data;
+}
+
+static char *key_of(const struct sim_job *job, const struct sim_sample *sample) {
+    char device[16] = "", other[16] = "", key[64];
+    snprintf(device, sizeof device, "dev-%d", sample->device);
+    if (sample->other >= 0) {
+        snprintf(other, sizeof other, "%s%d", job->format == SIM_FRAMES ? "" : "h", sample->other);
+    }
+    if (job->by_device && job->by_other) {
+        snprintf(key, sizeof key, "[\"%s\",\"%s\"]", device, other);
+    } else {
+        snprintf(key, sizeof key, "%s", job->by_device ? device : job->by_other ? other : "");
+    }
+    return mr_copy_text(key);
+}
+
+static int compare_rows(const void *left, const void *right) {
+    const struct sim_row *a = left, *b = right;
+    return strcmp(a->head, b->head);
+}
+
+static void make_rows(const struct sim *sim, const struct samples *samples,
+                      struct sim_truth *truth) {
+    size_t next;
+    if (samples->count > 0) {
+        qsort(samples->items, samples->count, sizeof *samples->items, compare_samples);
+    }
+    truth->rows = mr_allocate_array(samples->count + 1, struct sim_row);
+    for (size_t i = 0; i < samples->count; i = next) {
+        const struct sim_sample *sample = &samples->items[i];
+        for (next = i + 1; next < samples->count && by_group(sample, &samples->items[next]) == 0;) {
+            next++;
+        }
+        truth->rows[truth->row_count++] =
+            (struct sim_row){head_of(&sim->job, sample), sim_statistics(sim, sample, next - i),
+                             key_of(&sim->job, sample), sample->window_ns};
+    }
+    qsort(truth->rows, truth->row_count, sizeof *truth->rows, compare_rows);
+}
+
+void sim_truth_find(const struct sim *sim, struct sim_truth *truth) {
+    struct samples samples = {0};
+    *truth = (struct sim_truth){0};
+    for (uint32_t p = 0; p < sim->job.partitions; p++) {
+        take_partition(sim, truth, &samples, p);
+    }
+    make_rows(sim, &samples, truth);
+    free(samples.items);
+}
+
+void sim_truth_finish(struct sim_truth *truth) {
+    for (size_t i = 0; i < truth->row_count; i++) {
+        free(truth->rows[i].head);
+        free(truth->rows[i].tail);
+        free(truth->rows[i].key);
+    }
+    for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
+        free(truth->dead[p]);
+    }
+    free(truth->rows);
+}
