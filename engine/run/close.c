@@ -41,19 +41,12 @@ static enum mr_status close_end(struct mr_task *task, struct mr_end *end, struct
 }
 
 static enum mr_status close_until(struct mr_task *task, int64_t bound_ns, struct mr_error *err) {
-    int64_t grace_ns = task->plan->lateness.grace_ns;
-    if (mr_time_add(mr_store_next_close(task->store), grace_ns) > bound_ns) {
-        return MR_OK;
-    }
     enum mr_status status = MR_OK;
-    for (size_t i = 0; i < mr_store_end_count(task->store) && status == MR_OK; i++) {
-        struct mr_end *end = mr_store_end(task->store, i);
-        if (mr_time_add(end->end_ns, grace_ns) > bound_ns) {
-            break;
-        }
-        if (end->open > 0) {
-            status = close_end(task, end, err);
-        }
+    struct mr_end *end = mr_store_next_close(task->store);
+    while (status == MR_OK && end &&
+           mr_time_add(end->end_ns, task->plan->lateness.grace_ns) <= bound_ns) {
+        status = close_end(task, end, err);
+        end = mr_store_next_close(task->store);
     }
     return status;
 }
@@ -95,33 +88,35 @@ enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err) {
 
 /* ---- Retention ------------------------------------------------------------------------------ */
 
-/* The revisions of one end, in order; they leave the list. */
-static enum mr_status emit_revisions_of(struct mr_task *task, int64_t end_ns,
-                                        struct mr_error *err) {
+static enum mr_status emit_dropping_revisions(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = MR_OK;
     size_t kept = 0;
     mr_cells_sort(task->pending, task->pending_count);
-    for (size_t i = 0; i < task->pending_count; i++) {
+    for (size_t i = 0; i < task->pending_count && status == MR_OK; i++) {
         struct mr_cell *cell = task->pending[i];
-        if (cell->span.end_ns != end_ns) {
-            task->pending[kept++] = cell;
-        } else if (status == MR_OK) {
+        if (mr_times_drops(&task->times, task->plan, cell->span.end_ns)) {
             status = emit_closed(task, cell, err);
+        } else {
+            task->pending[kept++] = cell;
         }
     }
     task->pending_count = kept;
     return status;
 }
 
+/* The next end whose retention is over, or NULL. */
+static struct mr_end *next_drop(struct mr_task *task) {
+    struct mr_end *end = mr_store_next_drop(task->store);
+    return end && mr_times_drops(&task->times, task->plan, end->end_ns) ? end : NULL;
+}
+
 enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
-    enum mr_status status = MR_OK;
-    while (status == MR_OK &&
-           mr_times_drops(&task->times, task->plan, mr_store_next_drop(task->store))) {
-        struct mr_end *end = mr_store_end(task->store, 0);
+    struct mr_end *end = next_drop(task);
+    enum mr_status status = end ? emit_dropping_revisions(task, err) : MR_OK;
+    for (; status == MR_OK && end; end = next_drop(task)) {
         assert(end->open == 0); /* T >= R: what drops has closed */
-        status = emit_revisions_of(task, end->end_ns, err);
-        for (uint32_t left = end->count; left > 0; left--) {
-            mr_store_drop(task->store, end->cells[left - 1]);
+        while (end->count > 0) {
+            mr_store_drop(task->store, end->cells[end->count - 1]);
         }
         task->moved = true;
     }
@@ -132,18 +127,15 @@ enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
 
 /* Open windows that have changed since their last preview. */
 enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err) {
+    size_t count;
+    struct mr_cell **fresh = mr_store_fresh(task->store, &count);
     enum mr_status status = MR_OK;
-    for (size_t i = 0; i < mr_store_end_count(task->store); i++) {
-        struct mr_end *end = mr_store_end(task->store, i);
-        for (uint32_t j = 0; end->open > 0 && j < end->count && status == MR_OK; j++) {
-            struct mr_cell *cell = end->cells[j];
-            if (!cell->closed && cell->fresh) {
-                status = mr_row_emit(task, cell, false, err);
-                cell->fresh = false;
-                task->moved = true;
-            }
-        }
+    for (size_t i = 0; i < count && status == MR_OK; i++) {
+        status = mr_row_emit(task, fresh[i], false, err);
+        fresh[i]->fresh = false;
+        task->moved = true;
     }
+    free(fresh);
     return status;
 }
 

@@ -1,106 +1,177 @@
-/* One list per window end: cells of one end close together and drop together, so there is no
- * timer per key. There are few ends, (grace + retain) / length and the odd late one, in a sorted
- * array; nearly every cell is added to the end that the last one went to. */
+/* One list per window end: cells of one end close together and drop together, so there is no timer
+ * per key.
+ *
+ *   nodes     end -> its cells             a hash; nearly every cell goes where the last one went
+ *   all       a heap of their ends         the top drops next
+ *   waiting   a heap of ends with open     the top closes next
+ *             cells
+ *
+ * There may be a million ends (windows of a second kept for days; a device with random old times),
+ * so nothing on a record's way walks through them or shifts them. A node whose last cell has gone,
+ * or whose last open cell has closed, leaves the heap when it comes up. */
 #include "engine/state/store.h"
 
 #include <assert.h>
 #include <stdlib.h>
+#include <uthash.h>
 
-/* The first place whose end is not below end_ns. */
-static size_t lower_bound(const struct mr_ends *ends, int64_t end_ns) {
-    size_t low = 0, high = ends->count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (ends->items[middle].end_ns < end_ns) {
-            low = middle + 1;
-        } else {
-            high = middle;
+struct mr_end_node {
+    struct mr_end end;
+    bool waits; /* `waiting` has its time */
+    UT_hash_handle hh;
+};
+
+#define NODE_BYTES (sizeof(struct mr_end_node) + 2 * sizeof(int64_t)) /* with its heap entries */
+
+/* ---- Heaps ---------------------------------------------------------------------------------- */
+
+static void push(struct mr_heap *heap, int64_t time_ns) {
+    if (heap->count == heap->capacity) {
+        heap->capacity = heap->capacity ? 2 * heap->capacity : 16;
+        heap->items = mr_reallocate(heap->items, heap->capacity * sizeof(*heap->items));
+    }
+    size_t at = heap->count++;
+    for (; at > 0 && heap->items[(at - 1) / 2] > time_ns; at = (at - 1) / 2) {
+        heap->items[at] = heap->items[(at - 1) / 2];
+    }
+    heap->items[at] = time_ns;
+}
+
+static void pop(struct mr_heap *heap) {
+    int64_t moved = heap->items[--heap->count];
+    size_t at = 0;
+    for (size_t child = 1; child < heap->count; child = 2 * at + 1) {
+        if (child + 1 < heap->count && heap->items[child + 1] < heap->items[child]) {
+            child++;
         }
+        if (heap->items[child] >= moved) {
+            break;
+        }
+        heap->items[at] = heap->items[child];
+        at = child;
     }
-    return low;
+    heap->items[at] = moved;
 }
 
-struct mr_end *mr_ends_find(struct mr_ends *ends, int64_t end_ns) {
-    if (ends->last < ends->count && ends->items[ends->last].end_ns == end_ns) {
-        return &ends->items[ends->last];
+/* ---- Nodes ---------------------------------------------------------------------------------- */
+
+static struct mr_end_node *find(struct mr_ends *ends, int64_t end_ns) {
+    if (!ends->last || ends->last->end.end_ns != end_ns) {
+        struct mr_end_node *node;
+        HASH_FIND(hh, ends->nodes, &end_ns, sizeof(end_ns), node);
+        if (!node) {
+            return NULL;
+        }
+        ends->last = node;
     }
-    size_t at = lower_bound(ends, end_ns);
-    if (at == ends->count || ends->items[at].end_ns != end_ns) {
-        return NULL;
-    }
-    ends->last = at;
-    return &ends->items[at];
+    return ends->last;
 }
 
-static struct mr_end *insert(struct mr_ends *ends, int64_t end_ns) {
-    if (ends->count == ends->capacity) {
-        ends->capacity = ends->capacity ? 2 * ends->capacity : 16;
-        ends->items = mr_reallocate(ends->items, ends->capacity * sizeof(*ends->items));
-    }
-    size_t at = lower_bound(ends, end_ns);
-    memmove(&ends->items[at + 1], &ends->items[at], (ends->count - at) * sizeof(*ends->items));
-    ends->count++;
-    ends->items[at] = (struct mr_end){.end_ns = end_ns};
-    ends->last = at;
-    return &ends->items[at];
+static struct mr_end_node *make(struct mr_store *store, int64_t end_ns) {
+    struct mr_ends *ends = &store->ends;
+    struct mr_end_node *node = mr_allocate(sizeof(*node));
+    node->end.end_ns = end_ns;
+    HASH_ADD(hh, ends->nodes, end.end_ns, sizeof(end_ns), node);
+    push(&ends->all, end_ns);
+    ends->last = node;
+    store->bytes += NODE_BYTES;
+    return node;
 }
 
-void mr_ends_add(struct mr_ends *ends, struct mr_cell *cell) {
-    struct mr_end *end = mr_ends_find(ends, cell->span.end_ns);
-    if (!end) {
-        end = insert(ends, cell->span.end_ns);
-    }
+static void destroy(struct mr_store *store, struct mr_end_node *node) {
+    struct mr_ends *ends = &store->ends;
+    HASH_DEL(ends->nodes, node);
+    ends->last = NULL;
+    store->bytes -= NODE_BYTES + node->end.capacity * sizeof(*node->end.cells);
+    free(node->end.cells);
+    free(node);
+}
+
+void mr_ends_add(struct mr_store *store, struct mr_cell *cell) {
+    struct mr_end_node *node = find(&store->ends, cell->span.end_ns);
+    node = node ? node : make(store, cell->span.end_ns);
+    struct mr_end *end = &node->end;
     if (end->count == end->capacity) {
-        end->capacity = end->capacity ? 2 * end->capacity : 4;
-        end->cells = mr_reallocate(end->cells, end->capacity * sizeof(struct mr_cell *));
+        uint32_t capacity = end->capacity ? 2 * end->capacity : 4;
+        end->cells = mr_reallocate(end->cells, capacity * sizeof(*end->cells));
+        store->bytes += (capacity - end->capacity) * sizeof(*end->cells);
+        end->capacity = capacity;
     }
     cell->end_at = end->count;
     end->cells[end->count++] = cell;
-    end->open += !cell->closed;
+    end->open++;
+    if (!node->waits) {
+        push(&store->ends.waiting, end->end_ns);
+        node->waits = true;
+    }
 }
 
-void mr_ends_remove(struct mr_ends *ends, struct mr_cell *cell) {
-    struct mr_end *end = mr_ends_find(ends, cell->span.end_ns);
-    assert(end && end->cells[cell->end_at] == cell);
+void mr_ends_close(struct mr_store *store, struct mr_cell *cell) {
+    cell->closed = true;
+    find(&store->ends, cell->span.end_ns)->end.open--;
+}
+
+/* The node stays until its time comes up. */
+void mr_ends_remove(struct mr_store *store, struct mr_cell *cell) {
+    struct mr_end_node *node = find(&store->ends, cell->span.end_ns);
+    assert(node && node->end.cells[cell->end_at] == cell);
+    struct mr_end *end = &node->end;
     end->open -= !cell->closed;
     struct mr_cell *moved = end->cells[--end->count];
     end->cells[cell->end_at] = moved;
     moved->end_at = cell->end_at;
-    if (end->count == 0) {
-        size_t at = (size_t)(end - ends->items);
-        free(end->cells);
-        ends->count--;
-        memmove(end, end + 1, (ends->count - at) * sizeof(*end));
+}
+
+void mr_ends_finish(struct mr_store *store) {
+    struct mr_end_node *node, *next;
+    HASH_ITER(hh, store->ends.nodes, node, next) {
+        destroy(store, node);
     }
+    free(store->ends.all.items);
+    free(store->ends.waiting.items);
 }
 
-void mr_ends_finish(struct mr_ends *ends) {
-    for (size_t i = 0; i < ends->count; i++) {
-        free(ends->items[i].cells);
+/* ---- What is next --------------------------------------------------------------------------- */
+
+struct mr_end *mr_store_next_close(struct mr_store *store) {
+    struct mr_heap *waiting = &store->ends.waiting;
+    for (; waiting->count > 0; pop(waiting)) {
+        struct mr_end_node *node = find(&store->ends, waiting->items[0]);
+        if (node->end.open > 0) {
+            return &node->end;
+        }
+        node->waits = false;
     }
-    free(ends->items);
+    return NULL;
 }
 
-size_t mr_store_end_count(const struct mr_store *store) {
-    return store->ends.count;
+struct mr_end *mr_store_next_drop(struct mr_store *store) {
+    struct mr_heap *all = &store->ends.all;
+    for (; all->count > 0; pop(all)) {
+        struct mr_end_node *node = find(&store->ends, all->items[0]);
+        if (node->end.count > 0) {
+            return &node->end;
+        }
+        mr_store_next_close(store); /* takes it out of `waiting`, where it is the least, too */
+        destroy(store, node);
+    }
+    return NULL;
 }
 
-struct mr_end *mr_store_end(struct mr_store *store, size_t i) {
-    assert(i < store->ends.count);
-    return &store->ends.items[i];
-}
-
-int64_t mr_store_next_close(const struct mr_store *store) {
-    for (size_t i = 0; i < store->ends.count; i++) {
-        if (store->ends.items[i].open > 0) {
-            return store->ends.items[i].end_ns;
+struct mr_cell **mr_store_fresh(struct mr_store *store, size_t *count) {
+    struct mr_cell **fresh = mr_allocate_array(store->count, struct mr_cell *);
+    const struct mr_heap *waiting = &store->ends.waiting;
+    *count = 0;
+    for (size_t i = 0; i < waiting->count; i++) {
+        const struct mr_end_node *node = find(&store->ends, waiting->items[i]);
+        for (uint32_t j = 0; node->end.open > 0 && j < node->end.count; j++) {
+            if (!node->end.cells[j]->closed && node->end.cells[j]->fresh) {
+                fresh[(*count)++] = node->end.cells[j];
+            }
         }
     }
-    return INT64_MAX;
-}
-
-int64_t mr_store_next_drop(const struct mr_store *store) {
-    return store->ends.count > 0 ? store->ends.items[0].end_ns : INT64_MAX;
+    mr_cells_sort(fresh, *count);
+    return fresh;
 }
 
 static int compare(const void *left, const void *right) {

@@ -35,8 +35,7 @@ void mr_store_touch(struct mr_store *store, struct mr_cell *cell) {
 void mr_store_close(struct mr_store *store, struct mr_cell *cell) {
     assert(!cell->keyed);
     if (!cell->closed) {
-        cell->closed = true;
-        mr_ends_find(&store->ends, cell->span.end_ns)->open--;
+        mr_ends_close(store, cell);
     }
     mark(store, cell);
 }
@@ -229,8 +228,7 @@ static enum mr_status restore_window(struct mr_store *store, struct mr_slice key
         return status;
     }
     if (flags.data[0] & 1) {
-        cell->closed = true;
-        mr_ends_find(&store->ends, span.end_ns)->open--;
+        mr_ends_close(store, cell);
     }
     settle(store, cell, packed);
     *out = cell;

@@ -66,12 +66,12 @@ void mr_store_touch(struct mr_store *store, struct mr_cell *cell); /* dirty and 
 void mr_store_close(struct mr_store *store, struct mr_cell *cell); /* closed and dirty */
 void mr_store_drop(struct mr_store *store, struct mr_cell *cell);
 
-/* The ends that have cells, ascending. Valid until a cell is made or dropped. */
-size_t mr_store_end_count(const struct mr_store *store);
-struct mr_end *mr_store_end(struct mr_store *store, size_t i);
-/* The least end with an open cell, and the least of all; INT64_MAX when there is none. */
-int64_t mr_store_next_close(const struct mr_store *store);
-int64_t mr_store_next_drop(const struct mr_store *store);
+/* The least end with an open cell, and the least end of all; NULL when there is none. Valid until
+ * a cell is made, or the next call of either. */
+struct mr_end *mr_store_next_close(struct mr_store *store);
+struct mr_end *mr_store_next_drop(struct mr_store *store);
+/* The open cells that have changed since their last preview, sorted; the caller frees the list. */
+struct mr_cell **mr_store_fresh(struct mr_store *store, size_t *count);
 void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
 
 /* Visits keyed cells; visit returns false to drop one. */

@@ -57,7 +57,7 @@ void mr_store_destroy(struct mr_store *store) {
         free(store->spare_blocks);
         store->spare_blocks = next;
     }
-    mr_ends_finish(&store->ends);
+    mr_ends_finish(store);
     free(store->slabs);
     free(store->slots);
     free(store->dirty);
@@ -206,7 +206,7 @@ static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct
     }
     store->count++;
     if (!keyed) {
-        mr_ends_add(&store->ends, cell);
+        mr_ends_add(store, cell);
     }
     return cell;
 }
@@ -252,7 +252,7 @@ void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
     uint32_t number = slot->number;
     unlink_slot(store, slot);
     if (!cell->keyed) {
-        mr_ends_remove(&store->ends, cell);
+        mr_ends_remove(store, cell);
     }
     if (cell->large) {
         store->bytes -= cell->group_length;

@@ -11,10 +11,16 @@ struct mr_slot {
     uint32_t number;
 };
 
-struct mr_ends {
-    struct mr_end *items; /* ascending */
+struct mr_heap {
+    int64_t *items;
     size_t count, capacity;
-    size_t last; /* where the last cell was added: most go there again */
+};
+
+struct mr_ends {
+    struct mr_end_node *nodes; /* by time: a hash                                       */
+    struct mr_end_node *last;  /* where the last cell was added: most go there again    */
+    struct mr_heap all;        /* the time of every node, once                          */
+    struct mr_heap waiting;    /* of every node with an open cell; stale ones may linger */
 };
 
 struct mr_store {
@@ -45,9 +51,9 @@ void mr_cell_finish(struct mr_store *store, struct mr_cell *cell);
 void mr_cell_clean(struct mr_store *store, struct mr_cell *cell); /* off the dirty list */
 void mr_cell_tombstone(struct mr_store *store, const struct mr_cell *cell);
 
-void mr_ends_add(struct mr_ends *ends, struct mr_cell *cell);
-void mr_ends_remove(struct mr_ends *ends, struct mr_cell *cell);
-void mr_ends_finish(struct mr_ends *ends);
-struct mr_end *mr_ends_find(struct mr_ends *ends, int64_t end_ns);
+void mr_ends_add(struct mr_store *store, struct mr_cell *cell);
+void mr_ends_remove(struct mr_store *store, struct mr_cell *cell);
+void mr_ends_close(struct mr_store *store, struct mr_cell *cell); /* it is open until now */
+void mr_ends_finish(struct mr_store *store);
 
 #endif
