@@ -121,13 +121,13 @@ struct sweep {
 
 static bool visit_cell(void *arg, struct mr_cell *cell) {
     struct sweep *sweep = arg;
-    return sweep->visit(sweep->op, cell->accumulators);
+    return !cell->keyed || sweep->visit(sweep->op, cell->accumulators);
 }
 
 void mr_keyed_sweep(struct mr_operator *op,
                     bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell)) {
     struct sweep sweep = {op, visit};
-    mr_store_sweep_keyed(op->task->store, visit_cell, &sweep);
+    mr_store_sweep(op->task->store, visit_cell, &sweep);
     op->task->moved = true;
 }
 

@@ -74,9 +74,9 @@ struct mr_end *mr_store_next_drop(struct mr_store *store);
 struct mr_cell **mr_store_fresh(struct mr_store *store, size_t *count);
 void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
 
-/* Visits keyed cells; visit returns false to drop one. */
-void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
-                          void *arg);
+/* Visits every cell, in no order; visit returns false to drop it. */
+void mr_store_sweep(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                    void *arg);
 
 /* Hands every change since the last call to `take` as a record of a changelog: value.data == NULL
  * is a tombstone. Closed cells are left packed. Stops at the first status but MR_OK. */

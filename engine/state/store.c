@@ -263,8 +263,8 @@ void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
     store->count--;
 }
 
-void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
-                          void *arg) {
+void mr_store_sweep(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                    void *arg) {
     /* Dropping shifts slots back, so collect first. */
     struct mr_cell **doomed = NULL;
     size_t count = 0;
@@ -273,7 +273,7 @@ void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struc
             continue;
         }
         struct mr_cell *cell = cell_at(store, store->slots[i].number);
-        if (cell->keyed && !visit(arg, cell)) {
+        if (!visit(arg, cell)) {
             if ((count & (count - 1)) == 0) {
                 doomed = mr_reallocate(doomed, (count ? 2 * count : 1) * sizeof(*doomed));
             }

@@ -66,8 +66,18 @@ static void describe_window(const struct mr_plan *plan, const struct mr_cell *ce
     free(packed.body);
 }
 
-static bool describe_keyed(void *arg, struct mr_cell *cell) {
-    struct mr_buffer *out = add_line(arg);
+struct lines_of_plan {
+    const struct mr_plan *plan;
+    struct lines lines;
+};
+
+static bool describe_cell(void *arg, struct mr_cell *cell) {
+    struct lines_of_plan *all = arg;
+    struct mr_buffer *out = add_line(&all->lines);
+    if (!cell->keyed) {
+        describe_window(all->plan, cell, out);
+        return true;
+    }
     struct mr_slice key = mr_cell_group(cell);
     mr_buffer_text(out, "keyed ");
     put_bytes(out, key.data, key.length);
@@ -83,14 +93,9 @@ static int compare(const void *left, const void *right) {
 /* Every cell of a store, sorted. */
 static void describe_store(const struct mr_plan *plan, struct mr_store *store,
                            struct mr_buffer *out) {
-    struct lines lines = {0};
-    for (size_t i = 0; i < mr_store_end_count(store); i++) {
-        const struct mr_end *end = mr_store_end(store, i);
-        for (uint32_t j = 0; j < end->count; j++) {
-            describe_window(plan, end->cells[j], add_line(&lines));
-        }
-    }
-    mr_store_sweep_keyed(store, describe_keyed, &lines);
+    struct lines_of_plan all = {plan, {0}};
+    mr_store_sweep(store, describe_cell, &all);
+    struct lines lines = all.lines;
     for (size_t i = 0; i < lines.count; i++) {
         mr_buffer_add(&lines.items[i], "", 1);
     }
@@ -166,36 +171,47 @@ static void describe_tally(struct mr_buffer *out, const struct mr_tally *tally) 
                      tally->late, tally->duplicate, tally->dead);
 }
 
+struct visited {
+    const struct sim *sim;
+    const struct mr_task *task;
+    int64_t closed_ns; /* T, at least, by the last closed window */
+};
+
 /* What is due has closed, and what is out of reach is gone; after a restart with other settings
  * not before the next record. */
-static void check_due(const struct sim *sim, const struct mr_task *task) {
-    const struct mr_times *times = &task->times;
-    int64_t grace_ns = task->plan->lateness.grace_ns, retain_ns = task->plan->retain_ns;
-    for (size_t i = 0; sim->epoch == 0 && i < mr_store_end_count(task->store); i++) {
-        const struct mr_end *end = mr_store_end(task->store, i);
-        if (end->open > 0 && end->end_ns + grace_ns <= times->watermark_ns) {
-            sim_fail(sim, "partition %u: a window should have closed: it ends at %lld, T is %lld",
-                     task->source.partition, (long long)end->end_ns,
-                     (long long)times->watermark_ns);
-        }
-        if (end->end_ns + grace_ns + retain_ns <= times->stream_ns) {
-            sim_fail(sim, "partition %u: a window should be gone: it ends at %lld, R is %lld",
-                     task->source.partition, (long long)end->end_ns, (long long)times->stream_ns);
-        }
+static void check_due(const struct visited *visited, const struct mr_cell *cell) {
+    const struct mr_task *task = visited->task;
+    int64_t graced_ns = cell->span.end_ns + task->plan->lateness.grace_ns;
+    if (!cell->closed && graced_ns <= task->times.watermark_ns) {
+        sim_fail(visited->sim,
+                 "partition %u: a window should have closed: it ends at %lld, T is %lld",
+                 task->source.partition, (long long)cell->span.end_ns,
+                 (long long)task->times.watermark_ns);
+    }
+    if (graced_ns + task->plan->retain_ns <= task->times.stream_ns) {
+        sim_fail(visited->sim, "partition %u: a window should be gone: it ends at %lld, R is %lld",
+                 task->source.partition, (long long)cell->span.end_ns,
+                 (long long)task->times.stream_ns);
     }
 }
 
-static void note_times(struct snapshot *snapshot, const struct mr_task *task) {
-    int64_t closed_ns = INT64_MIN;
-    for (size_t i = 0; i < mr_store_end_count(task->store); i++) {
-        const struct mr_end *end = mr_store_end(task->store, i);
-        if (end->open < end->count) {
-            closed_ns = end->end_ns + task->plan->lateness.grace_ns;
-        }
+static bool visit_window(void *arg, struct mr_cell *cell) {
+    struct visited *visited = arg;
+    int64_t graced_ns = cell->span.end_ns + visited->task->plan->lateness.grace_ns;
+    if (!cell->keyed && cell->closed && graced_ns > visited->closed_ns) {
+        visited->closed_ns = graced_ns;
     }
-    check_due(snapshot->sim, task);
+    if (!cell->keyed && visited->sim->epoch == 0) {
+        check_due(visited, cell);
+    }
+    return true;
+}
+
+static void note_times(struct snapshot *snapshot, const struct mr_task *task) {
+    struct visited visited = {snapshot->sim, task, INT64_MIN};
+    mr_store_sweep(task->store, visit_window, &visited);
     snapshot->t_ns[task->source.partition] = task->times.watermark_ns;
-    snapshot->closed_ns[task->source.partition] = closed_ns;
+    snapshot->closed_ns[task->source.partition] = visited.closed_ns;
 }
 
 static void describe_task(void *arg, const struct mr_partition *source,
