@@ -5,10 +5,9 @@
  *
  * What is remembered, in keyed cells (they survive crashes):
  *
- *   key    the values of `by`, each with its length; a whole number in the last place counts
- *          records, so of it only n >> 10 is in the key
- *   body   ranges {lo, hi, seen} of n, ascending, not touching: a stream without holes is one
- *          range of 24 bytes per 1,024 records
+ *   key    the values of `by`, each with its kind and length; a whole number in the last place
+ * counts records, so of it only n >> 10 is in the key body   ranges {lo, hi, seen} of n, ascending,
+ * not touching: a stream without holes is one range of 24 bytes per 1,024 records
  *
  * `seen` is stream time when the newest of the range came, and a range is forgotten when stream
  * time has passed it by `within`: by records, never by the clock, so that a long silence forgets
@@ -19,6 +18,7 @@
 
 #define KEY_MAX     4096
 #define BUCKET_BITS 10
+#define COUNTED     15 /* beside the kinds of values: the key's last part is a bucket */
 
 struct options {
     struct mr_slots by;
@@ -47,8 +47,8 @@ struct instance {
 
 /* ---- The identity of a record --------------------------------------------------------------- */
 
-static bool add_to_key(struct instance *self, const void *data, size_t length) {
-    uint32_t prefix = (uint32_t)length;
+static bool add_to_key(struct instance *self, uint32_t kind, const void *data, size_t length) {
+    uint32_t prefix = (uint32_t)length << 4 | kind;
     if (self->key_length + sizeof(prefix) + length > KEY_MAX) {
         return false;
     }
@@ -61,12 +61,12 @@ static bool add_to_key(struct instance *self, const void *data, size_t length) {
 static bool add_value(struct instance *self, const struct mr_value *value) {
     switch (value->kind) {
     case MR_TEXT:
-        return add_to_key(self, value->text.data, value->text.length);
+        return add_to_key(self, MR_TEXT, value->text.data, value->text.length);
     case MR_INTEGER:
-        return add_to_key(self, &value->integer, sizeof(value->integer));
+        return add_to_key(self, MR_INTEGER, &value->integer, sizeof(value->integer));
     case MR_NUMBER:
     case MR_BOOLEAN:
-        return add_to_key(self, &value->number, sizeof(value->number));
+        return add_to_key(self, value->kind, &value->number, sizeof(value->number));
     default:
         return false;
     }
@@ -83,7 +83,7 @@ static bool identify(struct mr_operator *op, const struct mr_record *record, uin
         if (i + 1 == self->by.count && value->kind == MR_INTEGER) {
             *n = (uint64_t)value->integer;
             uint64_t bucket = *n >> BUCKET_BITS;
-            return add_to_key(instance, &bucket, sizeof(bucket));
+            return add_to_key(instance, COUNTED, &bucket, sizeof(bucket));
         }
         if (!add_value(instance, value)) {
             return false;

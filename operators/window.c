@@ -11,6 +11,8 @@
 #include <math.h>
 #include <millrace/operator.h>
 
+#define PARTS_MAX 10000
+
 struct instance {
     float f32[MR_BLOCK];
     double f64[MR_BLOCK];
@@ -168,15 +170,41 @@ static size_t find_sample(const struct mr_record *record, size_t begin, int64_t 
     return low;
 }
 
+/* The span of sample `begin`, and the end of the part that falls into it. */
+static size_t find_part(struct mr_operator *op, const struct mr_record *record, size_t begin,
+                        struct mr_span *span) {
+    const struct mr_window *window = mr_window(op);
+    *span = window->type->span(window->options, mr_sample_ns(record, begin));
+    return record->last_ns < span->end_ns ? record->samples
+                                          : find_sample(record, begin, span->end_ns);
+}
+
+/* A frame of 4 MiB at a low rate would make a million windows of its own, each with a row. */
+static enum mr_status check_parts(struct mr_operator *op, const struct mr_record *record,
+                                  struct mr_error *err) {
+    struct mr_span span;
+    size_t parts = 0;
+    for (size_t at = 0; at < record->samples; parts++) {
+        if (parts == PARTS_MAX) {
+            return mr_error_set(err, MR_REJECT,
+                                "its %zu samples at %g Hz fall into more than %d windows",
+                                record->samples, record->rate_hz, PARTS_MAX);
+        }
+        at = find_part(op, record, at, &span);
+    }
+    return MR_OK;
+}
+
 static enum mr_status process(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err) {
-    const struct mr_window *window = mr_window(op);
     struct mr_slice group;
+    struct mr_span span;
     enum mr_status status = mr_group(op, record, &group, err);
+    if (status == MR_OK && record->samples > PARTS_MAX) {
+        status = check_parts(op, record, err);
+    }
     for (size_t begin = 0; begin < record->samples && status == MR_OK;) {
-        struct mr_span span = window->type->span(window->options, mr_sample_ns(record, begin));
-        size_t end = record->last_ns < span.end_ns ? record->samples
-                                                   : find_sample(record, begin, span.end_ns);
+        size_t end = find_part(op, record, begin, &span);
         add_part(op, record, group, span, (const size_t[2]){begin, end});
         begin = end;
     }

@@ -144,7 +144,7 @@ static int finish(struct running *jobs, int count) {
             pthread_join(jobs[i].thread, NULL);
         }
         if (jobs[i].status != MR_OK) {
-            mr_warn("%s", jobs[i].err.text);
+            mr_note("%s", jobs[i].err.text);
             result = MR_EXIT_FAILED;
         }
         mr_show_close(jobs[i].show);

@@ -2,10 +2,11 @@
  *
  *   "1 R T H  12 counters of tally  revisions  gaps..."     decimal, separated by spaces
  *
- * Plain text, because Kafka keeps offset metadata as a string; under 1 KB. The counters travel
- * with the offset, so the identities hold after a crash too. */
+ * Plain text, because Kafka keeps offset metadata as a string; about 1 KB at most. The counters
+ * travel with the offset, so the identities hold after a crash too. */
 #include "engine/run/task.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -54,7 +55,13 @@ static void write_tally(struct mr_buffer *note, const struct mr_tally *tally) {
                      tally->dead);
 }
 
+static bool balances(const struct mr_tally *tally) {
+    return tally->read ==
+           tally->used + tally->filtered + tally->late + tally->duplicate + tally->dead;
+}
+
 struct mr_slice mr_note_write(struct mr_task *task) {
+    assert(balances(&task->counters.records) && balances(&task->counters.samples));
     struct mr_buffer *note = &task->note;
     note->length = 0;
     mr_buffer_format(note, "%d %" PRId64 " %" PRId64 " %" PRId64, NOTE_VERSION,
@@ -123,7 +130,18 @@ static void print_tally(const struct mr_partition *source, const char *what,
             tally->late, tally->duplicate, tally->dead);
 }
 
-void mr_counters_print(const struct mr_partition *source, const struct mr_counters *counters) {
+void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
+                       const struct mr_counters *counters) {
     print_tally(source, "", &counters->records);
     print_tally(source, " samples", &counters->samples);
+    for (size_t i = 0; i < gap_fields(plan); i++) {
+        if (counters->gaps[i] > 0) {
+            mr_note("%s/%u gaps: %" PRIu64 " samples of %s were no finite number", source->topic,
+                    source->partition, counters->gaps[i], plan->input.fields[i].name);
+        }
+    }
+    if (counters->revisions > 0) {
+        mr_note("%s/%u revisions: %" PRIu64 " parts of records fell into closed windows",
+                source->topic, source->partition, counters->revisions);
+    }
 }

@@ -68,14 +68,14 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     task->group.length = 0;
     for (size_t i = 0; i < plan->group_count; i++) {
         struct mr_slice text = value_text(&record->values[plan->groups[i].slot], scratch);
-        if (task->group.length + text.length > MR_KEY_MAX - 2 * plan->group_count) {
-            return mr_error_set(err, MR_REJECT, "the group value `%s` is longer than %d bytes",
-                                plan->groups[i].name, MR_KEY_MAX);
-        }
         if (plan->group_count > 1) {
             mr_put_varint(&task->group, text.length);
         }
         mr_buffer_add(&task->group, text.data, text.length);
+        if (task->group.length > MR_KEY_MAX) {
+            return mr_error_set(err, MR_REJECT, "with `%s` the group is longer than %d bytes",
+                                plan->groups[i].name, MR_KEY_MAX);
+        }
     }
     *group = mr_buffer_slice(&task->group);
     return MR_OK;

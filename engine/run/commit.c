@@ -64,9 +64,6 @@ enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks
     for (struct mr_task *task = tasks; task; task = task->next) {
         count += task->moved;
     }
-    if (count == 0) {
-        return MR_COMMITTED;
-    }
     struct mr_position *positions = mr_allocate_array(count, struct mr_position);
     enum mr_commit result = MR_COMMITTED;
     size_t n = 0;

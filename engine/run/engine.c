@@ -31,10 +31,9 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static void print(void *arg, const struct mr_partition *source,
+static void print(void *plan, const struct mr_partition *source,
                   const struct mr_counters *counters) {
-    (void)arg;
-    mr_counters_print(source, counters);
+    mr_counters_print(plan, source, counters);
 }
 
 static enum mr_status start(struct thread *threads, uint32_t count, struct mr_error *err) {
@@ -71,8 +70,8 @@ static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log
     atomic_bool failed = false;
     enum mr_status status = MR_OK;
     for (uint32_t i = 0; i < options->workers && status == MR_OK; i++) {
-        struct mr_worker_options worker = {i, options->workers, options->until_end, options->close,
-                                           &memory};
+        struct mr_worker_options worker = {
+            i, options->workers, options->until_end, options->close, &memory, options->stop};
         threads[i].stop = options->stop;
         threads[i].failed = &failed;
         status = mr_worker_create(plan, log, &mr_real_clock, &worker, &threads[i].worker, err);

@@ -11,8 +11,13 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <unistd.h>
+
+#define PROGRESS_NS (3 * MR_SECOND)
 
 struct restoring {
+    const atomic_bool *stop;
+    int64_t told_ns; /* steady clock: the last progress */
     uint64_t cells;
     bool other_layout;
     struct mr_buffer layout; /* as the changelog has it */
@@ -37,6 +42,17 @@ static enum mr_status take(struct mr_task *task, const struct mr_message *messag
     return status;
 }
 
+/* A line every few seconds, for the person who waits at a terminal. */
+static void progress(const struct mr_task *task, struct restoring *restoring) {
+    char count[MR_TEXT_MAX];
+    int64_t now_ns = task->clock->steady_ns(task->clock);
+    if (now_ns - restoring->told_ns >= PROGRESS_NS && isatty(STDERR_FILENO)) {
+        restoring->told_ns = now_ns;
+        mr_note("%s/%u: restoring, %s cells so far", task->source.topic, task->source.partition,
+                mr_format_count(restoring->cells, count));
+    }
+}
+
 static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
                                struct restoring *restoring, struct mr_error *err) {
     struct mr_partition source = {.partition = task->source.partition};
@@ -44,7 +60,7 @@ static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
     struct mr_batch batch;
     snprintf(source.topic, sizeof(source.topic), "%s", task->plan->changelog_topic);
     enum mr_status status = mr_reader_open(log, &source, -1, &reader, err);
-    while (status == MR_OK) {
+    while (status == MR_OK && !(restoring->stop && *restoring->stop)) {
         status = mr_reader_read(reader, &batch, err);
         if (status != MR_OK || batch.count == 0) {
             break;
@@ -52,6 +68,7 @@ static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
         for (size_t i = 0; i < batch.count && status == MR_OK; i++) {
             status = take(task, &batch.messages[i], restoring, err);
         }
+        progress(task, restoring);
     }
     mr_reader_close(reader);
     return status;
@@ -100,9 +117,10 @@ static void report(const struct mr_task *task, uint64_t cells, int64_t took_ns) 
 }
 
 enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
-                               const struct mr_event *assigned, struct mr_error *err) {
-    struct restoring restoring = {0};
+                               const struct mr_event *assigned, const atomic_bool *stop,
+                               struct mr_error *err) {
     int64_t began_ns = task->clock->steady_ns(task->clock);
+    struct restoring restoring = {.stop = stop, .told_ns = began_ns};
     enum mr_status status = MR_OK;
     task->offset = assigned->offset;
     if (assigned->offset >= 0) {

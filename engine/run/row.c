@@ -101,6 +101,11 @@ enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool clos
     if (status != MR_OK) {
         return status;
     }
+    /* The rows of a million groups that close together are one transaction. */
+    int64_t pending = (int64_t)mr_session_pending(task->session);
+    if (pending > task->plan->memory_bytes) {
+        return mr_memory_fail(task->plan, pending, err);
+    }
     put_row(task, cell, closed);
     put_key(task->plan, cell, &task->row_key);
     struct mr_append append = {.timestamp_ns = cell->span.start_ns,

@@ -8,6 +8,7 @@
  *   row.c        a cell -> one JSON row in the output topics
  *   commit.c     changelog, outputs, offsets: one transaction
  *   restore.c    a committed position and a changelog -> a task as it was
+ *   breaker.c    too many dead letters: stop
  *   account.c    counters, and the note that carries them and the times
  *   deadletter.c rejected messages with reason and origin
  *   prepare.c    topics: created, checked
@@ -25,9 +26,7 @@
 struct mr_tally {
     uint64_t read, used, filtered, late, duplicate, dead;
 };
-#define MR_GAP_FIELDS                                                                              \
-    32 /* fields whose gaps are counted; a job with more counts the first ones                     \
-        */
+#define MR_GAP_FIELDS 32 /* fields whose gaps are counted: the first ones */
 struct mr_counters {
     struct mr_tally records, samples;
     uint64_t revisions;           /* parts that fell into closed windows */
@@ -40,7 +39,8 @@ struct mr_worker_options {
     uint32_t worker, workers;
     bool until_end;          /* stop at the end that the log has at the start          */
     bool close;              /* then close the open windows, too                       */
-    _Atomic int64_t *memory; /* bytes of state of all workers of the job      */
+    _Atomic int64_t *memory; /* bytes of state of all workers of the job; NULL: of this one */
+    const atomic_bool *stop; /* leaves a long restore when set; NULL: never            */
 };
 /* What a test may see and stop. NULL: nothing. */
 struct mr_worker_watch {

@@ -87,14 +87,14 @@ static enum mr_status reject(struct mr_task *task, const struct mr_record *recor
 
 static enum mr_status ahead(struct mr_task *task, const struct mr_record *record, int64_t append_ns,
                             struct mr_error *err) {
-    char time[MR_TEXT_MAX], limit[MR_TEXT_MAX];
+    char time[MR_TEXT_MAX], appended[MR_TEXT_MAX], limit[MR_TEXT_MAX];
     struct mr_error reason;
     mr_error_set(&reason, MR_REJECT,
                  "the event time %s is more than %s (lateness.max_ahead) past the time at which "
-                 "the record was appended",
+                 "the record was appended, %s",
                  mr_format_time(record->last_ns, time),
-                 mr_format_duration(task->plan->lateness.max_ahead_ns, limit));
-    (void)append_ns;
+                 mr_format_duration(task->plan->lateness.max_ahead_ns, limit),
+                 mr_format_time(append_ns, appended));
     return reject(task, record, reason.text, err);
 }
 

@@ -22,6 +22,11 @@ struct mr_silence {
 
 #define MR_AHEAD 16
 
+struct mr_breaker { /* a stretch of wall time */
+    int64_t since_ns;
+    uint64_t read, dead;
+};
+
 struct mr_task {
     const struct mr_plan *plan;
     struct mr_worker *worker;
@@ -83,6 +88,9 @@ enum mr_status mr_preview_due(struct mr_task *task, struct mr_error *err);
 void mr_revise(struct mr_task *task, struct mr_cell *cell);
 enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err);
 
+/* worker.c */
+enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct mr_error *err);
+
 /* row.c */
 enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
                            struct mr_error *err);
@@ -92,16 +100,25 @@ enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks
                                const struct mr_worker_watch *watch, struct mr_error *err);
 
 /* restore.c */
+/* Ends early, with a task of no use, when *stop (may be NULL) is set. */
 enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
-                               const struct mr_event *assigned, struct mr_error *err);
+                               const struct mr_event *assigned, const atomic_bool *stop,
+                               struct mr_error *err);
 #define MR_LAYOUT_KEY "l" /* the changelog record that holds the plan's layout as text */
+
+/* breaker.c */
+bool mr_breaker_trips(struct mr_breaker *breaker, const struct mr_plan *plan, int64_t now_ns,
+                      const struct mr_tally *before, const struct mr_tally *after);
+enum mr_status mr_breaker_fail(const struct mr_breaker *breaker, const struct mr_plan *plan,
+                               struct mr_error *err);
 
 /* account.c */
 void mr_account_record(struct mr_task *task, size_t samples);
 void mr_account_dead(struct mr_task *task, size_t samples);
 struct mr_slice mr_note_write(struct mr_task *task);
 enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err);
-void mr_counters_print(const struct mr_partition *source, const struct mr_counters *counters);
+void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
+                       const struct mr_counters *counters);
 
 /* deadletter.c: the message once, whatever its records did */
 enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr_error *err);

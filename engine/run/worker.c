@@ -28,7 +28,8 @@ struct mr_worker {
     struct mr_task *tasks;
     int64_t committed_ns; /* when we last committed, steady clock                */
     int64_t memory;       /* bytes of state that we have added to options.memory */
-    int failures;
+    int failures;         /* commits that failed, since the last one that did not        */
+    struct mr_breaker breaker;
     bool settled; /* the log has told us our partitions                  */
 };
 
@@ -113,6 +114,15 @@ static enum mr_status set_until(struct mr_worker *worker, struct mr_task *task,
     return status;
 }
 
+static void forget(struct mr_worker *worker, const struct mr_partition *source) {
+    struct mr_task **at = find_task(worker, source);
+    struct mr_task *task = *at;
+    if (task) {
+        *at = task->next;
+        mr_task_destroy(task);
+    }
+}
+
 static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
                                struct mr_error *err) {
     struct mr_task *task =
@@ -123,7 +133,11 @@ static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *
     task->session = worker->session;
     task->clock = worker->clock;
     *find_task(worker, &event->source) = task;
-    enum mr_status status = mr_task_restore(task, worker->log, event, err);
+    enum mr_status status = mr_task_restore(task, worker->log, event, worker->options.stop, err);
+    if (status == MR_OK && worker->options.stop && *worker->options.stop) {
+        forget(worker, &event->source);
+        return MR_OK;
+    }
     if (status == MR_OK) {
         status = set_until(worker, task, err);
     }
@@ -131,15 +145,6 @@ static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *
         status = mr_session_start(worker->session, &task->source, task->offset, err);
     }
     return status;
-}
-
-static void forget(struct mr_worker *worker, const struct mr_partition *source) {
-    struct mr_task **at = find_task(worker, source);
-    struct mr_task *task = *at;
-    if (task) {
-        *at = task->next;
-        mr_task_destroy(task);
-    }
 }
 
 /* ---- Commit --------------------------------------------------------------------------------- */
@@ -150,9 +155,20 @@ static void start_again(struct mr_worker *worker) {
     worker->settled = false;
 }
 
+static bool anything_moved(const struct mr_worker *worker) {
+    const struct mr_task *task = worker->tasks;
+    while (task && !task->moved) {
+        task = task->next;
+    }
+    return task;
+}
+
 enum mr_status mr_worker_commit(struct mr_worker *worker, struct mr_error *err) {
     struct mr_error reason = {""};
     worker->committed_ns = worker->clock->steady_ns(worker->clock);
+    if (!anything_moved(worker)) {
+        return MR_OK; /* which says nothing about commits that failed before */
+    }
     if (mr_commit_tasks(worker->session, worker->tasks, worker->watch, &reason) == MR_COMMITTED) {
         worker->failures = 0;
         return MR_OK;
@@ -177,6 +193,16 @@ static enum mr_status commit_if_due(struct mr_worker *worker, struct mr_error *e
 
 /* ---- The memory limit ----------------------------------------------------------------------- */
 
+enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct mr_error *err) {
+    char used[MR_TEXT_MAX], limit[MR_TEXT_MAX];
+    return mr_error_set(err, MR_FAIL,
+                        "job %s: its state and uncommitted rows take %s, the limit (memory) is %s. "
+                        "Nothing committed is lost. Raise memory, shorten retain, make windows "
+                        "longer, or group by fewer values",
+                        plan->job, mr_format_size(bytes, used),
+                        mr_format_size(plan->memory_bytes, limit));
+}
+
 static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *err) {
     int64_t bytes = (int64_t)mr_session_pending(worker->session);
     for (const struct mr_task *task = worker->tasks; task; task = task->next) {
@@ -191,12 +217,7 @@ static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *er
     if (total <= worker->plan->memory_bytes) {
         return MR_OK;
     }
-    char used[MR_TEXT_MAX], limit[MR_TEXT_MAX];
-    return mr_error_set(err, MR_FAIL,
-                        "job %s: its state takes %s, the limit (memory) is %s. Nothing committed "
-                        "is lost. Raise memory, shorten retain, or group by fewer values",
-                        worker->plan->job, mr_format_size(total, used),
-                        mr_format_size(worker->plan->memory_bytes, limit));
+    return mr_memory_fail(worker->plan, total, err);
 }
 
 /* ---- The loop's body ------------------------------------------------------------------------ */
@@ -204,6 +225,23 @@ static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *er
 static enum mr_status quiet(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = mr_times_quiet(task, err);
     return status == MR_OK ? mr_preview_due(task, err) : status;
+}
+
+static enum mr_status batch(struct mr_worker *worker, struct mr_task *task,
+                            const struct mr_batch *messages, struct mr_error *err) {
+    struct mr_tally before = task->counters.records;
+    if (mr_task_step(task, messages, err) != MR_OK) {
+        return MR_FAIL;
+    }
+    int64_t now_ns = worker->clock->steady_ns(worker->clock);
+    if (mr_breaker_trips(&worker->breaker, worker->plan, now_ns, &before,
+                         &task->counters.records)) {
+        enum mr_status status = mr_worker_commit(worker, err);
+        return status == MR_OK && worker->failures == 0
+                   ? mr_breaker_fail(&worker->breaker, worker->plan, err)
+                   : status;
+    }
+    return mr_preview_due(task, err);
 }
 
 static enum mr_status take_event(struct mr_worker *worker, const struct mr_event *event,
@@ -225,10 +263,7 @@ static enum mr_status take_event(struct mr_worker *worker, const struct mr_event
         worker->settled = true;
         task = *find_task(worker, &event->source);
         assert(task);
-        if (mr_task_step(task, &event->batch, err) != MR_OK) {
-            return MR_FAIL;
-        }
-        return mr_preview_due(task, err);
+        return batch(worker, task, &event->batch, err);
     case MR_EVENT_END:
         worker->settled = true;
         task = *find_task(worker, &event->source);
@@ -280,7 +315,7 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
     if (status == MR_OK) {
         status = mr_worker_commit(worker, err);
     }
-    if (status == MR_OK && worker->failures > 0) {
+    if (status == MR_OK && worker->failures > 0 && !worker->settled) {
         return mr_error_set(err, MR_FAIL,
                             "job %s: the last commit failed; what it held is read "
                             "again at the next start",
