@@ -2,11 +2,30 @@
  * are checked, never changed. */
 #include "engine/run/task.h"
 
+#include <inttypes.h>
+
+/* A group's records, state and rows have one partition number, for good. */
+static enum mr_status check_partitions(struct mr_log *log, const struct mr_plan *plan,
+                                       const struct mr_topic *topic, struct mr_error *err) {
+    struct mr_topic existing;
+    if (mr_log_describe(log, topic->name, &existing, NULL) != MR_OK ||
+        existing.partitions == topic->partitions) {
+        return MR_OK;
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "job %s: its topic \"%s\" has %" PRIu32 " partitions, but its input \"%s\" "
+                        "has %" PRIu32 ". They must agree: name another job with other output "
+                        "topics, or give it an input of %" PRIu32 " partitions",
+                        plan->job, topic->name, existing.partitions, plan->topic, topic->partitions,
+                        existing.partitions);
+}
+
 static enum mr_status make(struct mr_log *log, const struct mr_plan *plan, const char *name,
                            struct mr_topic *topic, struct mr_error *err) {
     snprintf(topic->name, sizeof(topic->name), "%s", name);
     snprintf(topic->job, sizeof(topic->job), "%s", plan->job);
-    return mr_log_create(log, topic, err);
+    enum mr_status status = check_partitions(log, plan, topic, err);
+    return status == MR_OK ? mr_log_create(log, topic, err) : status;
 }
 
 enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log,

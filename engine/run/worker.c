@@ -123,6 +123,20 @@ static void forget(struct mr_worker *worker, const struct mr_partition *source) 
     }
 }
 
+/* An offset that the topic does not have (any more) is the job's to forget, and nobody else's. */
+static enum mr_status start_reading(struct mr_worker *worker, struct mr_task *task,
+                                    struct mr_error *err) {
+    struct mr_error reason = {""};
+    enum mr_status status = mr_session_start(worker->session, &task->source, task->offset, &reason);
+    if (status == MR_REJECT) {
+        return mr_error_set(err, status,
+                            "job %s cannot go on where it was: %s. Run it with --reset to forget "
+                            "its state and read the input from the start (its output topics stay)",
+                            worker->plan->job, reason.text);
+    }
+    return status == MR_OK ? MR_OK : mr_error_set(err, status, "%s", reason.text);
+}
+
 static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
                                struct mr_error *err) {
     struct mr_task *task =
@@ -142,7 +156,7 @@ static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *
         status = set_until(worker, task, err);
     }
     if (status == MR_OK) {
-        status = mr_session_start(worker->session, &task->source, task->offset, err);
+        status = start_reading(worker, task, err);
     }
     return status;
 }
@@ -307,6 +321,7 @@ bool mr_worker_done(const struct mr_worker *worker) {
 
 enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) {
     enum mr_status status = MR_OK;
+    int failures = worker->failures;
     if (mr_worker_done(worker)) {
         for (struct mr_task *task = worker->tasks; task && status == MR_OK; task = task->next) {
             status = worker->options.close ? mr_close_all(task, err) : mr_preview_all(task, err);
@@ -315,7 +330,7 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
     if (status == MR_OK) {
         status = mr_worker_commit(worker, err);
     }
-    if (status == MR_OK && worker->failures > 0 && !worker->settled) {
+    if (status == MR_OK && worker->failures > failures) {
         return mr_error_set(err, MR_FAIL,
                             "job %s: the last commit failed; what it held is read "
                             "again at the next start",

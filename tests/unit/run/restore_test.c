@@ -141,6 +141,37 @@ static void cells_beside_no_committed_offset_are_refused(void **state) {
     assert_non_null(strstr(f->err.text, "no committed offset"));
 }
 
+static void an_offset_beyond_the_end_is_refused_with_the_remedy(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    assert_int_equal(mr_run_prepare(f->plan, f->log, &f->err), MR_OK);
+    struct mr_session_options options = {.job = "j", .input = "in", .workers = 1};
+    struct mr_session *session;
+    struct mr_position position = {{"in", 0}, 7, mr_slice_of("1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0")};
+    assert_int_equal(mr_session_open(f->log, &options, &session, &f->err), MR_OK);
+    assert_int_equal(mr_session_commit(session, &position, 1, &f->err), MR_COMMITTED);
+    mr_session_close(session);
+    assert_int_equal(start(f), MR_OK);
+    assert_int_equal(read_all(f), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "beyond the end"));
+    assert_non_null(strstr(f->err.text, "--reset"));
+}
+
+static void another_number_of_partitions_than_before_is_refused_with_the_remedy(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    struct mr_topic before = {.name = "j-windows-changelog",
+                              .partitions = 2,
+                              .kind = MR_KEEP_LAST_OF_KEY,
+                              .retention_ns = -1,
+                              .retention_bytes = -1,
+                              .job = "j"};
+    assert_int_equal(mr_log_create(f->log, &before, &f->err), MR_OK);
+    assert_int_equal(start(f), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "has 2 partitions, but its input \"in\" has 1"));
+    assert_non_null(strstr(f->err.text, "name another job"));
+}
+
 /* ---- Settings that change between two runs --------------------------------------------------- */
 
 static void an_open_window_has_its_row_although_grace_became_shorter(void **state) {
@@ -230,6 +261,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(other_statistics_are_refused_and_the_message_says_which,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_offset_beyond_the_end_is_refused_with_the_remedy, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            another_number_of_partitions_than_before_is_refused_with_the_remedy, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cells_beside_no_committed_offset_are_refused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_open_window_has_its_row_although_grace_became_shorter,
