@@ -6,7 +6,6 @@
  * travel with the offset, so the identities hold after a crash too. */
 #include "engine/run/task.h"
 
-#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -60,8 +59,11 @@ static bool balances(const struct mr_tally *tally) {
            tally->used + tally->filtered + tally->late + tally->duplicate + tally->dead;
 }
 
+bool mr_counters_balance(const struct mr_counters *counters) {
+    return balances(&counters->records) && balances(&counters->samples);
+}
+
 struct mr_slice mr_note_write(struct mr_task *task) {
-    assert(balances(&task->counters.records) && balances(&task->counters.samples));
     struct mr_buffer *note = &task->note;
     note->length = 0;
     mr_buffer_format(note, "%d %" PRId64 " %" PRId64 " %" PRId64, NOTE_VERSION,

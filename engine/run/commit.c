@@ -21,6 +21,7 @@
  * consumed nothing: otherwise a worker that lost the partition could still emit rows. */
 #include "engine/run/task.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct changelog {
@@ -80,6 +81,7 @@ enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks
         } else if (write_changelog(task, err) != MR_OK) {
             result = MR_ABORTED;
         } else {
+            assert(mr_counters_balance(&task->counters));
             positions[n++] = (struct mr_position){task->source, task->offset, mr_note_write(task)};
         }
     }

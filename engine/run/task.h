@@ -115,6 +115,7 @@ enum mr_status mr_breaker_fail(const struct mr_breaker *breaker, const struct mr
 /* account.c */
 void mr_account_record(struct mr_task *task, size_t samples);
 void mr_account_dead(struct mr_task *task, size_t samples);
+bool mr_counters_balance(const struct mr_counters *counters); /* both identities hold */
 struct mr_slice mr_note_write(struct mr_task *task);
 enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err);
 void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
