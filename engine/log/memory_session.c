@@ -94,6 +94,9 @@ static bool has_new(const struct memory_session *s) {
 
 static void wait_for_new(struct memory_session *s, int64_t timeout_ns) {
     struct timespec until;
+    if (timeout_ns <= 0) {
+        return;
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t ns = until.tv_nsec + timeout_ns % MR_SECOND;
     until.tv_sec += timeout_ns / MR_SECOND + ns / MR_SECOND;
