@@ -31,9 +31,10 @@ static void *work(void *arg) {
     return NULL;
 }
 
-static void print(void *plan, const struct mr_partition *source,
+static void print(void *arg, const struct mr_partition *source,
                   const struct mr_counters *counters) {
-    mr_counters_print(plan, source, counters);
+    const struct mr_plan *const *plan = arg;
+    mr_counters_print(*plan, source, counters);
 }
 
 static enum mr_status start(struct thread *threads, uint32_t count, struct mr_error *err) {
@@ -53,12 +54,13 @@ static enum mr_status start(struct thread *threads, uint32_t count, struct mr_er
 }
 
 /* The first failure is the one to tell. */
-static enum mr_status outcome(const struct thread *threads, uint32_t count, struct mr_error *err) {
+static enum mr_status outcome(const struct mr_plan *plan, const struct thread *threads,
+                              uint32_t count, struct mr_error *err) {
     for (uint32_t i = 0; i < count; i++) {
         if (threads[i].status != MR_OK) {
             return mr_error_set(err, threads[i].status, "%s", threads[i].err.text);
         }
-        mr_worker_visit(threads[i].worker, print, NULL);
+        mr_worker_visit(threads[i].worker, print, &plan);
     }
     return MR_OK;
 }
@@ -80,7 +82,7 @@ static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log
         status = start(threads, options->workers, err);
     }
     if (status == MR_OK) {
-        status = outcome(threads, options->workers, err);
+        status = outcome(plan, threads, options->workers, err);
     }
     for (uint32_t i = 0; i < options->workers; i++) {
         mr_worker_destroy(threads[i].worker);
