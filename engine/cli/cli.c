@@ -9,6 +9,7 @@
  * Not getopt_long: its table would be a second list of the flags, and it knows no types. */
 #include "engine/cli/cli.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,7 +256,18 @@ static int flushed(int code) {
     return code;
 }
 
+/* A standard stream that was closed would be the next file that is opened: rows for the terminal
+ * would go into a database. Now they meet an error. */
+static void keep_standard_streams(void) {
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) {
+            abort();
+        }
+    }
+}
+
 int mr_cli_main(const struct mr_command *const *commands, int argc, char **argv) {
+    keep_standard_streams();
     const char *word = argc > 1 ? argv[1] : NULL;
     if (!word) {
         print_usage(commands, stderr);

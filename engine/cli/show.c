@@ -92,7 +92,11 @@ static void print_heading(const struct mr_plan *plan) {
 static void print_text(const struct mr_json_value *row, const char *name, int width) {
     const struct mr_json_value *value = member(row, name);
     struct mr_slice text = value ? mr_json_string(value) : mr_slice_of("");
-    printf("%-*.*s  ", width, (int)text.length, text.data);
+    for (size_t i = 0; i < text.length; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        putchar(c < 0x20 || c == 0x7f ? '?' : c); /* a group must not drive the terminal */
+    }
+    printf("%*s  ", text.length < (size_t)width ? width - (int)text.length : 0, "");
 }
 
 static void print_state(const struct mr_json_value *row) {

@@ -124,26 +124,27 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     return MR_OK;
 }
 
-static void print_tally(const struct mr_partition *source, const char *what,
+static void print_tally(const char *job, const struct mr_partition *source, const char *what,
                         const struct mr_tally *tally) {
-    mr_note("%s/%u%s: read %" PRIu64 " = used %" PRIu64 " + filtered %" PRIu64 " + late %" PRIu64
-            " + duplicate %" PRIu64 " + dead-lettered %" PRIu64,
-            source->topic, source->partition, what, tally->read, tally->used, tally->filtered,
+    mr_note("job %s: %s/%u%s: read %" PRIu64 " = used %" PRIu64 " + filtered %" PRIu64
+            " + late %" PRIu64 " + duplicate %" PRIu64 " + dead-lettered %" PRIu64,
+            job, source->topic, source->partition, what, tally->read, tally->used, tally->filtered,
             tally->late, tally->duplicate, tally->dead);
 }
 
 void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
                        const struct mr_counters *counters) {
-    print_tally(source, "", &counters->records);
-    print_tally(source, " samples", &counters->samples);
+    print_tally(plan->job, source, "", &counters->records);
+    print_tally(plan->job, source, " samples", &counters->samples);
     for (size_t i = 0; i < gap_fields(plan); i++) {
         if (counters->gaps[i] > 0) {
-            mr_note("%s/%u gaps: %" PRIu64 " samples of %s were no finite number", source->topic,
-                    source->partition, counters->gaps[i], plan->input.fields[i].name);
+            mr_note("job %s: %s/%u gaps: %" PRIu64 " samples of %s were no finite number",
+                    plan->job, source->topic, source->partition, counters->gaps[i],
+                    plan->input.fields[i].name);
         }
     }
     if (counters->revisions > 0) {
-        mr_note("%s/%u revisions: %" PRIu64 " parts of records fell into closed windows",
-                source->topic, source->partition, counters->revisions);
+        mr_note("job %s: %s/%u revisions: %" PRIu64 " parts of records fell into closed windows",
+                plan->job, source->topic, source->partition, counters->revisions);
     }
 }

@@ -48,8 +48,8 @@ static void progress(const struct mr_task *task, struct restoring *restoring) {
     int64_t now_ns = task->clock->steady_ns(task->clock);
     if (now_ns - restoring->told_ns >= PROGRESS_NS && isatty(STDERR_FILENO)) {
         restoring->told_ns = now_ns;
-        mr_note("%s/%u: restoring, %s cells so far", task->source.topic, task->source.partition,
-                mr_format_count(restoring->cells, count));
+        mr_note("job %s: %s/%u: restoring, %s cells so far", task->plan->job, task->source.topic,
+                task->source.partition, mr_format_count(restoring->cells, count));
     }
 }
 
@@ -74,6 +74,16 @@ static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
     return status;
 }
 
+/* Whether `text` has the line as a whole. */
+static bool has_line(const char *text, const char *line) {
+    size_t length = strlen(line);
+    const char *at = strstr(text, line);
+    while (at && ((at > text && at[-1] != '\n') || (at[length] && at[length] != '\n'))) {
+        at = strstr(at + 1, line);
+    }
+    return at;
+}
+
 /* The lines of `text` that `other` has not, each after `sign`. */
 static void add_difference(struct mr_buffer *out, struct mr_slice text, const char *other,
                            const char *sign) {
@@ -83,7 +93,7 @@ static void add_difference(struct mr_buffer *out, struct mr_slice text, const ch
         stop = stop ? stop : end;
         char line[256];
         snprintf(line, sizeof(line), "%.*s", (int)(stop - at), at);
-        if (*line && !strstr(other, line)) {
+        if (*line && !has_line(other, line)) {
             mr_buffer_format(out, "%s%s", sign, line);
         }
         at = stop + 1;
@@ -107,11 +117,27 @@ static enum mr_status refuse_layout(const struct mr_task *task, struct restoring
     return MR_REJECT;
 }
 
+/* What the changelog holds must be this plan's, and have an offset that says what it counts. */
+static enum mr_status check(const struct mr_task *task, struct restoring *restoring,
+                            struct mr_error *err) {
+    if (restoring->other_layout) {
+        return refuse_layout(task, restoring, err);
+    }
+    if (task->offset < 0 && restoring->cells > 0) {
+        return mr_error_set(err, MR_REJECT,
+                            "job %s has stored state for %s/%u but no committed offset, so it "
+                            "cannot know what that state has counted. Run it with --reset to "
+                            "start again from the input",
+                            task->plan->job, task->source.topic, task->source.partition);
+    }
+    return MR_OK;
+}
+
 static void report(const struct mr_task *task, uint64_t cells, int64_t took_ns) {
     char count[MR_TEXT_MAX], took[MR_TEXT_MAX];
     if (took_ns > MR_SECOND) {
-        mr_note("%s/%u: restored %s cells in %s", task->source.topic, task->source.partition,
-                mr_format_count(cells, count),
+        mr_note("job %s: %s/%u: restored %s cells in %s", task->plan->job, task->source.topic,
+                task->source.partition, mr_format_count(cells, count),
                 mr_format_duration(took_ns / 1000000 * 1000000, took));
     }
 }
@@ -129,17 +155,8 @@ enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
     if (status == MR_OK) {
         status = read_all(task, log, &restoring, err);
     }
-    if (status == MR_OK && restoring.other_layout) {
-        status = refuse_layout(task, &restoring, err);
-    }
-    if (status == MR_OK && assigned->offset < 0 && restoring.cells > 0) {
-        status = mr_error_set(err, MR_REJECT,
-                              "job %s has stored state for %s/%u but no committed offset, so it "
-                              "cannot know what that state has counted. Run it with --reset to "
-                              "start again from the input",
-                              task->plan->job, task->source.topic, task->source.partition);
-    }
-    if (status == MR_OK) {
+    if (status == MR_OK && !(stop && *stop)) {
+        status = check(task, &restoring, err);
         report(task, restoring.cells, task->clock->steady_ns(task->clock) - began_ns);
     }
     mr_buffer_finish(&restoring.layout);
