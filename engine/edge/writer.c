@@ -70,18 +70,19 @@ static void tell(struct mr_writer *writer, int64_t now_ns) {
 
 enum mr_status mr_writer_commit(struct mr_writer *writer, struct mr_error *err) {
     if (writer->pending > 0) {
-        enum mr_commit outcome = mr_session_commit(writer->session, NULL, 0, err);
+        struct mr_error why = {""};
+        unsigned long long pending = writer->pending;
+        enum mr_commit outcome = mr_session_commit(writer->session, NULL, 0, &why);
+        writer->pending = 0; /* also when it failed: the session has dropped them */
         if (outcome == MR_UNKNOWN) {
             return mr_error_set(err, MR_FAIL,
-                                "the log did not answer: the last %llu records may or may not be "
-                                "written",
-                                (unsigned long long)writer->pending);
+                                "%s (the last %llu records may or may not be written)", why.text,
+                                pending);
         }
         if (outcome != MR_COMMITTED) {
-            return MR_FAIL;
+            return mr_error_set(err, MR_FAIL, "%s", why.text);
         }
-        writer->written->records += writer->pending;
-        writer->pending = 0;
+        writer->written->records += pending;
     }
     writer->committed_ns = steady(writer);
     tell(writer, writer->committed_ns);

@@ -15,11 +15,14 @@
 #include "engine/log/local.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define READERS_MAX 1024
+#define LOCK_BYTES                                                                                 \
+    ((READERS_MAX + 64) * 64) /* of a lock file: a cache line a reader, and its head */
 
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct mr_env *registry;
@@ -30,6 +33,22 @@ static size_t map_size(const char *path, size_t least) {
     return wanted > least ? wanted : least; /* a file is whole pages, as LMDB wants it */
 }
 
+/* LMDB maps its lock file and writes into it: on a full disk a file with holes would end the
+ * process (SIGBUS). So its room is taken first, and a full disk is an error like any other. The
+ * environment is not open yet in this process, so closing the file drops nobody's locks. */
+static int reserve_lock_file(const char *path) {
+    struct mr_buffer name = {0};
+    mr_buffer_format(&name, "%s-lock", path);
+    mr_buffer_add(&name, "", 1);
+    int file = open(name.data, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int code = file < 0 ? errno : posix_fallocate(file, 0, LOCK_BYTES);
+    if (file >= 0) {
+        close(file);
+    }
+    mr_buffer_finish(&name);
+    return code;
+}
+
 int mr_env_open_bare(const char *path, size_t map, MDB_env **mdb) {
     struct stat status;
     int dead;
@@ -37,7 +56,8 @@ int mr_env_open_bare(const char *path, size_t map, MDB_env **mdb) {
     if (stat(path, &status) == 0 && status.st_size == 0) {
         return MDB_INVALID; /* LMDB would take it for new */
     }
-    int code = mdb_env_create(mdb);
+    int code = reserve_lock_file(path);
+    code = code == 0 ? mdb_env_create(mdb) : code;
     if (code != 0) {
         return code;
     }
