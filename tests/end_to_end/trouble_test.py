@@ -63,6 +63,27 @@ class Trouble(harness.Case):
         self.assertEqual(first.returncode, 0, err)
         self.assertEqual(harness.Account(err.decode()).total('used'), 1000)
 
+    def test_rows_for_a_closed_standard_output_go_nowhere(self):
+        self.produce('events', events(1000), key='sensor')
+        path = self.job(JOB)
+        closed = subprocess.run(
+            ['sh', '-c', '"$@" >&-', 'sh', harness.PROGRAM, 'run', path, '--log', self.log,
+             '--show', '--until-end', '--close'],
+            cwd=self.folder, capture_output=True, check=False, timeout=60)
+        self.assertEqual(closed.returncode, 1, closed.stderr)
+        self.assertIn(b'standard output', closed.stderr)
+        self.millrace('topics', '--check', '--log', self.log)
+        _, err = self.millrace('run', path, '--log', self.log, '--until-end')
+        self.assertEqual(harness.Account(err).total('used'), 1000)
+
+    def test_a_job_that_makes_dead_letters_of_everything_stops(self):
+        self.produce('events', [{'sensor': 1}] * 1000)
+        path = self.job(JOB + 'errors: {stop_if: {share: 5%, within: 1m}}\n')
+        self.assertIn('errors.stop_if allows 5%', self.failing(
+            'run', path, '--log', self.log, '--until-end'))
+        _, err = self.millrace('run', path, '--log', self.log, '--until-end')  # it was committed
+        self.assertEqual(harness.Account(err).total('dead-lettered'), 1000)
+
     def has_rows(self):
         return 'rows' in self.topics() and bool(self.dump('rows'))
 
