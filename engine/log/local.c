@@ -137,6 +137,10 @@ static enum mr_status find_root(const char *path, bool make, char **root, struct
     if (code == 0 && !*root) {
         code = errno;
     }
+    if (code == ENOENT && !make) {
+        return mr_error_set(err, MR_REJECT, "there is no log in %s: `millrace produce` makes one",
+                            path);
+    }
     return code == 0 ? MR_OK
                      : mr_error_set(err, MR_REJECT, "%s cannot be a log: %s", path, strerror(code));
 }
