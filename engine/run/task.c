@@ -31,12 +31,10 @@ static enum mr_status open_chain(struct mr_task *task, struct mr_error *err) {
     return status;
 }
 
-struct mr_task *mr_task_create(const struct mr_plan *plan, struct mr_worker *worker,
-                               const struct mr_partition *source, uint32_t partitions,
-                               struct mr_error *err) {
+struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_partition *source,
+                               uint32_t partitions, struct mr_error *err) {
     struct mr_task *task = mr_allocate(sizeof(*task));
     task->plan = plan;
-    task->worker = worker;
     task->source = *source;
     task->partitions = partitions;
     task->times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER};

@@ -29,7 +29,6 @@ struct mr_breaker { /* a stretch of wall time */
 
 struct mr_task {
     const struct mr_plan *plan;
-    struct mr_worker *worker;
     struct mr_session *session;
     const struct mr_clock *clock;
     struct mr_partition source;
@@ -65,9 +64,8 @@ struct mr_task {
 };
 
 /* task.c */
-struct mr_task *mr_task_create(const struct mr_plan *plan, struct mr_worker *worker,
-                               const struct mr_partition *source, uint32_t partitions,
-                               struct mr_error *err);
+struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_partition *source,
+                               uint32_t partitions, struct mr_error *err);
 void mr_task_destroy(struct mr_task *task);
 enum mr_status mr_task_step(struct mr_task *task, const struct mr_batch *batch,
                             struct mr_error *err);

@@ -139,8 +139,7 @@ static enum mr_status start_reading(struct mr_worker *worker, struct mr_task *ta
 
 static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
                                struct mr_error *err) {
-    struct mr_task *task =
-        mr_task_create(worker->plan, worker, &event->source, worker->partitions, err);
+    struct mr_task *task = mr_task_create(worker->plan, &event->source, worker->partitions, err);
     if (!task) {
         return MR_FAIL;
     }

@@ -76,6 +76,7 @@ void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell) {
         memset(block, 0, store->block_size);
     } else {
         block = mr_allocate(store->block_size);
+        store->bytes += store->block_size; /* for good: it is recycled, not freed */
     }
     cell->accumulators = (struct mr_accumulator *)(void *)block;
     size_t count = cell->keyed ? 1 : store->measures->count;
@@ -84,7 +85,6 @@ void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell) {
         cell->accumulators[i].head = head;
         head += store->measures->items[i].aggregate->head_size;
     }
-    store->bytes += store->block_size;
 }
 
 void mr_cell_take_block(struct mr_store *store, struct mr_cell *cell) {
@@ -98,7 +98,7 @@ void mr_cell_take_block(struct mr_store *store, struct mr_cell *cell) {
     *(void **)(void *)cell->accumulators = store->spare_blocks;
     store->spare_blocks = cell->accumulators;
     cell->accumulators = NULL;
-    store->bytes -= store->block_size + cell->charged;
+    store->bytes -= cell->charged;
     cell->charged = 0;
 }
 

@@ -47,7 +47,7 @@ struct mr_part {
     const uint32_t *index; /* sample i of the block is sample index[i] of the record; NULL:
                               it is sample first + i                                          */
     size_t first;
-    const struct mr_summary *summary; /* NULL when no aggregate of this field asked for it    */
+    const struct mr_summary *summary; /* NULL for a statistic without a field    */
 };
 
 /* The event time of sample i of a block. */
@@ -79,8 +79,6 @@ struct mr_aggregate_type {
     uint16_t version;   /* of the packed form; part of the layout hash                    */
     uint32_t head_size; /* bytes, a multiple of 8                                         */
     uint32_t body_max;  /* packed, at most; 0: no body                                    */
-    bool needs_summary;
-    bool needs_samples; /* add reads f32 or f64, not only the summary                     */
     const struct mr_result *results; /* ends with a NULL name                                 */
 
     /* What all statistics of one field agree on (the digest's mantissa bits). NULL: nothing.

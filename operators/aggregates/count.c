@@ -79,7 +79,6 @@ const struct mr_aggregate_type mr_count_aggregate = {
     .summary = "how many samples, and for how long",
     .version = 1,
     .head_size = sizeof(struct head),
-    .needs_summary = true,
     .results = results,
     .add = add,
     .merge = merge,

@@ -122,7 +122,6 @@ const struct mr_aggregate_type mr_ends_aggregate = {
     .summary = "the first and the last value",
     .version = 1,
     .head_size = sizeof(struct head),
-    .needs_samples = true,
     .results = results,
     .add = add,
     .merge = merge,

@@ -103,7 +103,6 @@ const struct mr_aggregate_type mr_extremes_aggregate = {
     .summary = "the lowest and the highest value",
     .version = 1,
     .head_size = sizeof(struct head),
-    .needs_summary = true,
     .results = results,
     .add = add,
     .merge = merge,

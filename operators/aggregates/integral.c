@@ -82,7 +82,6 @@ const struct mr_aggregate_type mr_integral_aggregate = {
     .summary = "the integral over time",
     .version = 1,
     .head_size = sizeof(struct head),
-    .needs_summary = true,
     .results = results,
     .add = add,
     .merge = merge,

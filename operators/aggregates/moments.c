@@ -196,7 +196,6 @@ const struct mr_aggregate_type mr_moments_aggregate = {
     .summary = "sum, mean, deviation, root mean square",
     .version = 1,
     .head_size = sizeof(struct head),
-    .needs_summary = true,
     .results = results,
     .add = add,
     .merge = merge,
