@@ -51,7 +51,7 @@ static void a_log_of_a_newer_version_is_refused(void **state) {
 
 static void a_directory_that_is_no_log_is_refused(void **state) {
     refuse(directory_of(state), "", true, "is not a log, and not empty");
-    refuse(directory_of(state), "/nowhere", false, "No such file or directory");
+    refuse(directory_of(state), "/nowhere", false, "there is no log in");
     refuse(directory_of(state), "/no/where", true, "No such file or directory");
     refuse(directory_of(state), "/log/VERSION", true, "Not a directory");
     refuse("", "", true, "needs a directory");
