@@ -70,6 +70,23 @@ static int find_or_add(struct mr_loader *loader, const char *name) {
     return add(loader, field, false) ? (int)loader->field_count - 1 : -1;
 }
 
+/* A misspelt field gives nulls, or one group of everything: say so while it costs nothing. */
+static void warn_of_slip(struct mr_loader *loader, const struct mr_node *at, const char *name) {
+    const char *names[MR_FIELDS_MAX + 1];
+    size_t count = 0;
+    for (size_t slot = 0; slot < loader->field_count; slot++) {
+        if (loader->declared[slot]) {
+            names[count++] = loader->fields[slot].name;
+        }
+    }
+    names[count] = NULL;
+    const char *near = mr_nearest(name, names);
+    if (near) {
+        mr_node_warning(loader, at, mr_did_you_mean(loader, name, names),
+                        "`%s` is used nowhere else; it is taken for a field of the record", name);
+    }
+}
+
 bool mr_field_use(struct mr_loader *loader, const struct mr_node *name, uint16_t *slot) {
     if (name->broken) {
         return false;
@@ -77,6 +94,9 @@ bool mr_field_use(struct mr_loader *loader, const struct mr_node *name, uint16_t
     if (!*name->text) {
         mr_node_fault(loader, name, NULL, "expected the name of a field");
         return false;
+    }
+    if (mr_field_find(loader, name->text) < 0) {
+        warn_of_slip(loader, name, name->text);
     }
     int found = find_or_add(loader, name->text);
     if (found < 0) {

@@ -139,23 +139,6 @@ static bool check_shape(struct mr_loader *loader, const struct call *call,
 /* ---- The field --------------------------------------------------------------------------------
  */
 
-/* A misspelt field gives a column of nulls: say so while it costs nothing. */
-static void warn_of_slip(struct mr_loader *loader, const struct mr_node *part, const char *name) {
-    const char *names[MR_FIELDS_MAX + 1];
-    size_t count = 0;
-    for (size_t slot = 0; slot < loader->field_count; slot++) {
-        if (loader->declared[slot]) {
-            names[count++] = loader->fields[slot].name;
-        }
-    }
-    names[count] = NULL;
-    const char *near = mr_nearest(name, names);
-    if (near) {
-        mr_node_warning(loader, part, mr_did_you_mean(loader, name, names),
-                        "`%s` is used nowhere else; it is taken for a field of the record", name);
-    }
-}
-
 static bool has_value_per_sample(struct mr_loader *loader, const struct mr_node *part,
                                  uint16_t slot) {
     struct mr_field *field = &loader->fields[slot];
@@ -183,9 +166,6 @@ static bool find_field(struct mr_loader *loader, const struct call *call, int *s
     struct mr_node part = mr_node_part(loader, call->node, call->field.at, call->field.length);
     uint16_t found;
     part.text = text_of(loader, call, call->field);
-    if (mr_field_find(loader, part.text) < 0) {
-        warn_of_slip(loader, &part, part.text);
-    }
     if (!mr_field_use(loader, &part, &found) || !has_value_per_sample(loader, &part, found)) {
         return false;
     }
