@@ -157,14 +157,14 @@ static enum mr_status step_message(struct mr_task *task, const struct mr_message
 
 /* Where a device's records go is known from the message's key when that key is the group. Cells of
  * a million devices do not fit a cache, so ask for them some messages ahead: the slot, then the
- * cell, then its accumulators. */
+ * cell, then its accumulators, then what these hold. */
 static void prefetch(struct mr_task *task, const struct mr_batch *batch, size_t i) {
-    static const size_t distance[3] = {12, 8, 4};
+    static const size_t distance[4] = {12, 9, 6, 3};
     if (i + distance[0] < batch->count) {
         task->ahead[(i + distance[0]) % MR_AHEAD] =
             mr_store_hash(batch->messages[i + distance[0]].key, task->span_start_ns);
     }
-    for (int stage = 0; stage < 3; stage++) {
+    for (int stage = 0; stage < 4; stage++) {
         if (i + distance[stage] < batch->count) {
             mr_store_prefetch(task->store, task->ahead[(i + distance[stage]) % MR_AHEAD], stage);
         }

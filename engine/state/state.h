@@ -94,7 +94,8 @@ size_t mr_store_bytes(const struct mr_store *store); /* of memory, near enough t
 size_t mr_store_cells(const struct mr_store *store);
 
 /* The hash by which a window cell is found, and a hint that it is about to be asked for: stage 0 is
- * its slot, 1 the cell, 2 its accumulators; each needs the one before to have arrived. */
+ * its slot, 1 the cell, 2 its accumulators, 3 their bodies; each needs the one before to have
+ * arrived. */
 uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns);
 void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage);
 

@@ -13,7 +13,8 @@
 #include <millrace/hash.h>
 #include <stdlib.h>
 
-#define SLOTS_MIN 64
+#define SLOTS_MIN     64
+#define PREFETCH_BODY 1024 /* bytes: of a longer body, only a few places are touched */
 
 static uint64_t hash_of(struct mr_slice group, int64_t start_ns, bool keyed) {
     uint64_t mixed = ((uint64_t)start_ns + keyed) * UINT64_C(0x9E3779B97F4A7C15);
@@ -298,6 +299,21 @@ uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns) {
     return hash_of(group, start_ns, false);
 }
 
+static void prefetch_bytes(const void *bytes, size_t length) {
+    for (size_t at = 0; bytes && at < length; at += 64) {
+        __builtin_prefetch((const char *)bytes + at, 1);
+    }
+}
+
+static void prefetch_bodies(const struct mr_store *store, const struct mr_cell *cell) {
+    for (size_t i = 0; cell->accumulators && i < store->measures->count; i++) {
+        const struct mr_accumulator *accumulator = &cell->accumulators[i];
+        if (accumulator->length <= PREFETCH_BODY) {
+            prefetch_bytes(accumulator->body, accumulator->length);
+        }
+    }
+}
+
 void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage) {
     const struct mr_slot *slot = &store->slots[hash & (store->slot_count - 1)];
     if (stage == 0) {
@@ -309,12 +325,10 @@ void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage) {
     }
     const struct mr_cell *cell = cell_at(store, slot->number);
     if (stage == 1) {
-        __builtin_prefetch(cell);
-        __builtin_prefetch((const char *)cell + 64);
-        return;
-    }
-    const char *block = (const char *)cell->accumulators;
-    for (size_t at = 0; block && at < store->block_size && at < 512; at += 64) {
-        __builtin_prefetch(block + at, 1);
+        prefetch_bytes(cell, sizeof *cell);
+    } else if (stage == 2) {
+        prefetch_bytes(cell->accumulators, store->block_size < 512 ? store->block_size : 512);
+    } else {
+        prefetch_bodies(store, cell);
     }
 }
