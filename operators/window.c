@@ -195,10 +195,71 @@ static enum mr_status check_parts(struct mr_operator *op, const struct mr_record
     return MR_OK;
 }
 
+/* The one value of a field of an event; false: it is absent, which skips its own statistics. */
+static inline bool take_value(struct mr_operator *op, int slot, struct mr_summary *summary,
+                              struct mr_part *part) {
+    part->f64 = NULL;
+    part->summary = NULL;
+    if (slot < 0) {
+        return true;
+    }
+    const struct mr_value *value = &part->record->values[slot];
+    if (value->kind != MR_NUMBER && value->kind != MR_INTEGER) {
+        return false;
+    }
+    *summary = summary_of_one(value->number);
+    part->f64 = &value->number;
+    part->summary = summary;
+    if (summary->finite == 0) {
+        mr_account_gaps(op, (uint16_t)slot, 1);
+    }
+    return true;
+}
+
+/* An event: no parts and no blocks, one value a field. Unrolled, so that each of the first measures
+ * has a call of its own, whose target the processor learns. */
+static void add_event(struct mr_operator *op, const struct mr_record *record,
+                      struct mr_accumulator *accumulators) {
+    const struct mr_measures *measures = mr_measures(op);
+    struct mr_summary summary;
+    struct mr_part part = {.n = 1, .record = record};
+    bool there = true;
+#pragma GCC unroll 6
+    for (size_t i = 0; i < measures->count; i++) {
+        const struct mr_measure *measure = &measures->items[i];
+        if (i == 0 || measure->slot != measures->items[i - 1].slot) {
+            there = take_value(op, measure->slot, &summary, &part);
+        }
+        if (there) {
+            measure->aggregate->add(&accumulators[i], measure->settings, &part);
+        }
+    }
+}
+
+static enum mr_status process_event(struct mr_operator *op, const struct mr_record *record,
+                                    struct mr_error *err) {
+    const struct mr_window *window = mr_window(op);
+    struct mr_slice group;
+    enum mr_status status = mr_group(op, record, &group, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    struct mr_span span = window->type->span(window->options, record->start_ns);
+    struct mr_accumulator *accumulators = mr_cell(op, group, span);
+    mr_account(op, accumulators ? MR_USED : MR_LATE, 1);
+    if (accumulators) {
+        add_event(op, record, accumulators);
+    }
+    return MR_OK;
+}
+
 static enum mr_status process(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err) {
     struct mr_slice group;
     struct mr_span span;
+    if (record->rate_hz == 0 && record->samples == 1 && !record->mask) {
+        return process_event(op, record, err);
+    }
     enum mr_status status = mr_group(op, record, &group, err);
     if (status == MR_OK && record->samples > PARTS_MAX) {
         status = check_parts(op, record, err);
