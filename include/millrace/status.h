@@ -14,8 +14,9 @@ struct mr_error {
 };
 
 /* Formats the sentence (cut at the size of `text`) and returns `status`, so that a failing
- * function can end in `return mr_error_set(err, MR_FAIL, "...")`. `err` may be NULL. */
+ * function can end in `return mr_error_set(err, MR_FAIL, "...")`. `err` may be NULL. Cold: what
+ * leads to it is kept away from the code that runs for every record. */
 enum mr_status mr_error_set(struct mr_error *err, enum mr_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((format(printf, 3, 4), cold));
 
 #endif
