@@ -9,7 +9,8 @@
  *   restore   a million cells from the changelog
  *   memory    bytes per open group and window
  *
- *   bench_end_to_end frames|events|commit|restore|memory [ROUNDS]     events: [ROUNDS [DEVICES]] */
+ *   bench_end_to_end frames|commit|restore|memory [ROUNDS]
+ *   bench_end_to_end events|profile [ROUNDS [thousand|million]] */
 #include "engine/log/log.h"
 #include "engine/run/run.h"
 #include "operators/kernels/kernels.h"
@@ -25,10 +26,19 @@
 #define FRAME_SAMPLES 8192
 #define START_NS      (INT64_C(1767225600) * MR_SECOND) /* 2026-01-01T00:00:00Z */
 
-static double now_s(void) {
+/* Time is the processor time of the one thread that works, for the commit intervals too: nothing
+ * here waits for a disk, and what else the machine does then hardly shows. */
+static int64_t busy_ns(const struct mr_clock *clock) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+    (void)clock;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * MR_SECOND + t.tv_nsec;
+}
+
+static struct mr_clock busy_clock; /* its wall clock is the real one */
+
+static double now_s(void) {
+    return (double)busy_ns(NULL) * 1e-9;
 }
 
 static void die(const char *what, const struct mr_error *err) {
@@ -124,7 +134,7 @@ static struct mr_worker *open_worker(const struct mr_plan *plan, struct input *i
     struct mr_worker *worker;
     struct mr_worker_options options = {.workers = 1, .until_end = true};
     if (mr_run_prepare(plan, input->log, &err) != MR_OK ||
-        mr_worker_create(plan, input->log, &mr_real_clock, &options, &worker, &err) != MR_OK) {
+        mr_worker_create(plan, input->log, &busy_clock, &options, &worker, &err) != MR_OK) {
         die("starting", &err);
     }
     return worker;
@@ -369,7 +379,6 @@ static void fill_events(struct input *input, uint32_t devices, uint32_t records,
         put(input, (struct mr_slice){key, (size_t)key_length},
             (struct mr_slice){value, (size_t)length});
     }
-    close_producer(input);
 }
 
 /* Parsing, and finding the four fields. */
@@ -407,21 +416,59 @@ static double parse_only(struct input *input) {
     return rate;
 }
 
-static void bench_events(int rounds, uint32_t devices, uint32_t records) {
+/* A thousand devices for three minutes; or a million for one, so that a cell gets 16 records before
+ * it becomes a row: with fewer it is rows that are measured. The last record, of the next minute
+ * but one, closes what is open. */
+struct shape {
+    uint32_t devices, records;
+    int64_t span_ms;
+};
+static const struct shape thousand = {1000, 4000000, 180000};
+static const struct shape million = {1000000, 16000000, 60000};
+
+static void fill_shape(struct input *input, const struct shape *shape) {
+    char value[160];
+    fill_events(input, shape->devices, shape->records, shape->span_ms);
+    int length = snprintf(value, sizeof(value),
+                          "{\"device\":\"end\",\"ts\":%" PRId64 ",\"power\":1,\"voltage\":1}",
+                          START_NS / 1000000 + shape->span_ms + 60000);
+    put(input, mr_slice_of("end"), (struct mr_slice){value, (size_t)length});
+    close_producer(input);
+}
+
+static void bench_events(int rounds, const struct shape *shape) {
+    static const char *const commits[] = {"1s", "10s"};
     struct input input;
-    struct figure engine = {0}, parse = {0}, ratio = {0};
-    fill_events(&input, devices, records, 180000);
+    struct figure parse = {0}, engine[2] = {0}, ratio[2] = {0};
+    fill_shape(&input, shape);
     for (int i = 0; i < rounds; i++) {
-        double p = parse_only(&input) / 1e6, e = run(events_job, "1s", &input) / 1e6;
+        double p = parse_only(&input) / 1e6;
         parse.value[parse.count++] = p;
-        engine.value[engine.count++] = e;
-        ratio.value[ratio.count++] = 100 * e / p;
+        for (int k = 0; k < 2; k++) {
+            double e = run(events_job, commits[k], &input) / 1e6;
+            engine[k].value[engine[k].count++] = e;
+            ratio[k].value[ratio[k].count++] = 100 * e / p;
+        }
     }
-    printf("events, %u devices, 6 statistics and a digest of one field (min / median / max)\n",
-           devices);
+    printf("events, %u devices, %u records in %" PRId64
+           " s, 6 statistics and a digest of one field (min / median / max)\n",
+           shape->devices, shape->records, shape->span_ms / 1000);
     print_figure("  parse only", &parse, "M records/s");
-    print_figure("  engine, memory log, commit 1s", &engine, "M records/s");
-    print_figure("  ratio", &ratio, "%");
+    for (int k = 0; k < 2; k++) {
+        printf("  engine, memory log, commit %s\n", commits[k]);
+        print_figure("    rate", &engine[k], "M records/s");
+        print_figure("    of parse only", &ratio[k], "%");
+    }
+    mr_log_close(input.log);
+}
+
+/* The engine alone, for `perf record`: everything else of the process is the filling. */
+static void profile_events(int rounds, const struct shape *shape) {
+    struct input input;
+    fill_shape(&input, shape);
+    for (int i = 0; i < rounds; i++) {
+        printf("%.2f M records/s\n", run(events_job, "10s", &input) / 1e6);
+    }
     mr_log_close(input.log);
 }
 
@@ -451,7 +498,7 @@ static void bench_commit_of(const char *what, const char *job, struct input *inp
 
 static void bench_commit(int rounds) {
     struct input input;
-    fill_events(&input, 1000, 4000000, 180000);
+    fill_shape(&input, &thousand);
     bench_commit_of("events, 1,000 devices", events_job, &input, rounds);
     mr_log_close(input.log);
     fill_frames(&input, 100, 24000);
@@ -466,6 +513,7 @@ static void bench_restore(int rounds) {
     struct input input;
     struct figure rate = {0};
     fill_events(&input, 1000000, 4000000, 50000);
+    close_producer(&input);
     struct mr_plan *plan = load(events_job, "1h");
     struct mr_worker *worker = open_worker(plan, &input);
     while (!mr_worker_done(worker)) {
@@ -552,14 +600,15 @@ static void bench_memory(void) {
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5;
+    busy_clock = (struct mr_clock){mr_real_clock.wall_ns, busy_ns, 0};
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
+    const struct shape *shape = argc > 3 && strcmp(argv[3], "million") == 0 ? &million : &thousand;
     if (strcmp(what, "frames") == 0) {
         bench_frames(rounds);
     } else if (strcmp(what, "events") == 0) {
-        if (argc < 4) {
-            bench_events(rounds, 1000, 4000000);
-        }
-        bench_events(rounds, argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 1000000, 4000000);
+        bench_events(rounds, shape);
+    } else if (strcmp(what, "profile") == 0) {
+        profile_events(rounds, shape);
     } else if (strcmp(what, "commit") == 0) {
         bench_commit(rounds);
     } else if (strcmp(what, "restore") == 0) {
@@ -567,9 +616,8 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "memory") == 0) {
         bench_memory();
     } else {
-        fprintf(stderr,
-                "usage: bench_end_to_end frames|commit|restore|memory [ROUNDS] | events [ROUNDS "
-                "[DEVICES]]\n");
+        fprintf(stderr, "usage: bench_end_to_end frames|commit|restore|memory [ROUNDS]\n"
+                        "       bench_end_to_end events|profile [ROUNDS [thousand|million]]\n");
         return 2;
     }
     return 0;
