@@ -11,8 +11,7 @@
  *
  *   bench_end_to_end frames|commit|restore|memory [ROUNDS]
  *   bench_end_to_end events|profile [ROUNDS [thousand|million]] */
-#include "engine/log/log.h"
-#include "engine/run/run.h"
+#include "benchmarks/input.h"
 #include "operators/kernels/kernels.h"
 
 #include <inttypes.h>
@@ -20,157 +19,6 @@
 #include <millrace/json.h>
 #include <millrace/waveform.h>
 #include <stdlib.h>
-#include <time.h>
-
-#define ROUNDS_MAX    50
-#define FRAME_SAMPLES 8192
-#define START_NS      (INT64_C(1767225600) * MR_SECOND) /* 2026-01-01T00:00:00Z */
-
-/* Time is the processor time of the one thread that works, for the commit intervals too: nothing
- * here waits for a disk, and what else the machine does then hardly shows. */
-static int64_t busy_ns(const struct mr_clock *clock) {
-    struct timespec t;
-    (void)clock;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * MR_SECOND + t.tv_nsec;
-}
-
-static struct mr_clock busy_clock; /* its wall clock is the real one */
-
-static double now_s(void) {
-    return (double)busy_ns(NULL) * 1e-9;
-}
-
-static void die(const char *what, const struct mr_error *err) {
-    fprintf(stderr, "bench_end_to_end: %s: %s\n", what, err->text);
-    exit(1);
-}
-
-/* ---- Figures -------------------------------------------------------------------------------- */
-
-struct figure {
-    double value[ROUNDS_MAX];
-    int count;
-};
-
-static int compare(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double print_figure(const char *name, struct figure *figure, const char *unit) {
-    qsort(figure->value, (size_t)figure->count, sizeof(double), compare);
-    double median = figure->value[figure->count / 2];
-    printf("%-34s %8.2f / %8.2f / %8.2f %s\n", name, figure->value[0], median,
-           figure->value[figure->count - 1], unit);
-    return median;
-}
-
-/* ---- A log with an input topic ----------------------------------------------------------------
- */
-
-struct input {
-    struct mr_log *log;
-    struct mr_session *producer;
-    const char *topic;
-    uint64_t records;
-};
-
-static void open_input(struct input *input, const char *topic) {
-    struct mr_error err;
-    struct mr_topic spec = {.partitions = 1, .retention_ns = -1, .retention_bytes = -1};
-    snprintf(spec.name, sizeof(spec.name), "%s", topic);
-    *input = (struct input){.topic = topic};
-    if (mr_log_open("memory:", true, &mr_real_clock, &input->log, &err) != MR_OK ||
-        mr_log_create(input->log, &spec, &err) != MR_OK ||
-        mr_session_open(input->log, &(struct mr_session_options){0}, &input->producer, &err) !=
-            MR_OK) {
-        die("opening the log", &err);
-    }
-}
-
-static void put(struct input *input, struct mr_slice key, struct mr_slice value) {
-    struct mr_error err;
-    struct mr_append append = {
-        .topic = input->topic, .timestamp_ns = -1, .key = key, .value = value};
-    if (mr_session_append(input->producer, &append, &err) != MR_OK) {
-        die("appending", &err);
-    }
-    if (++input->records % 4096 == 0 &&
-        mr_session_commit(input->producer, NULL, 0, &err) != MR_COMMITTED) {
-        die("committing", &err);
-    }
-}
-
-static void close_producer(struct input *input) {
-    struct mr_error err;
-    if (mr_session_commit(input->producer, NULL, 0, &err) != MR_COMMITTED) {
-        die("committing", &err);
-    }
-    mr_session_close(input->producer);
-}
-
-/* ---- A job ---------------------------------------------------------------------------------- */
-
-static int jobs; /* each run is a job of its own, so that it reads from the start */
-
-static struct mr_plan *load(const char *body, const char *commit) {
-    char text[4096];
-    struct mr_plan *plan;
-    struct mr_faults faults = {0};
-    snprintf(text, sizeof(text),
-             "job: bench-%d\ncommit: %s\nmemory: 16GiB\nto:\n  - topic: out-%d\n%s", jobs, commit,
-             jobs, body);
-    jobs++;
-    if (mr_job_load_text("bench", mr_slice_of(text), &plan, &faults) != MR_OK) {
-        mr_faults_print(&faults, stderr);
-        exit(1);
-    }
-    return plan;
-}
-
-static struct mr_worker *open_worker(const struct mr_plan *plan, struct input *input) {
-    struct mr_error err;
-    struct mr_worker *worker;
-    struct mr_worker_options options = {.workers = 1, .until_end = true};
-    if (mr_run_prepare(plan, input->log, &err) != MR_OK ||
-        mr_worker_create(plan, input->log, &busy_clock, &options, &worker, &err) != MR_OK) {
-        die("starting", &err);
-    }
-    return worker;
-}
-
-static void count_used(void *arg, const struct mr_partition *source,
-                       const struct mr_counters *counters) {
-    (void)source;
-    *(uint64_t *)arg += counters->samples.used;
-}
-
-/* Runs to the end; returns samples a second. */
-static double run(const char *body, const char *commit, struct input *input) {
-    struct mr_error err;
-    struct mr_plan *plan = load(body, commit);
-    struct mr_worker *worker = open_worker(plan, input);
-    uint64_t used = 0;
-    double began = now_s();
-    while (!mr_worker_done(worker)) {
-        if (mr_worker_step(worker, 0, &err) != MR_OK) {
-            die("running", &err);
-        }
-    }
-    if (mr_worker_commit(worker, &err) != MR_OK) {
-        die("committing", &err);
-    }
-    double took = now_s() - began;
-    mr_worker_visit(worker, count_used, &used);
-    if (used < input->records) {
-        fprintf(stderr, "bench_end_to_end: only %" PRIu64 " samples were used\n", used);
-        exit(1);
-    }
-    mr_worker_destroy(worker);
-    mr_plan_destroy(plan);
-    return (double)used / took;
-}
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
@@ -188,47 +36,6 @@ static const char frames_job[] = "from: {topic: waveforms, format: waveform}\n"
                                  "  p_mean: mean(power)\n  p_std: std_pop(power)\n"
                                  "  p_max: max(power)\n  energy: integral(power)\n"
                                  "  p_p99: quantile(power, 0.99)\n";
-
-/* Sleep, work and bursts at 3.7 V, with noise: what a battery-powered board draws. */
-static void battery(uint64_t *seed, float *current, float *voltage) {
-    for (size_t i = 0; i < FRAME_SAMPLES; i++) {
-        *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        float noise = (float)(*seed >> 40) / 16777216.0f;
-        size_t phase = i % 4096;
-        float level = phase < 2600 ? 12e-6f : phase < 3900 ? 20e-3f : 350e-3f;
-        current[i] = level * (0.9f + 0.2f * noise);
-        voltage[i] = 3.7f - 0.05f * current[i] + 0.001f * noise;
-    }
-}
-
-static void fill_frames(struct input *input, int devices, int frames) {
-    static float current[FRAME_SAMPLES], voltage[FRAME_SAMPLES];
-    struct mr_buffer bytes = {0};
-    uint64_t seed = 1;
-    open_input(input, "waveforms");
-    for (int n = 0; n < frames; n++) {
-        char device[32];
-        snprintf(device, sizeof(device), "js220-%03d", n % devices);
-        battery(&seed, current, voltage);
-        struct mr_waveform_channel channels[] = {{"current", "A", current},
-                                                 {"voltage", "V", voltage}};
-        struct mr_waveform frame = {
-            .device = mr_slice_of(device),
-            .start_ns = START_NS + n / devices * (FRAME_SAMPLES * INT64_C(500)),
-            .rate_hz = 2e6,
-            .stream = 1,
-            .sequence = (uint64_t)(n / devices),
-            .channels = channels,
-            .channel_count = 2,
-            .samples = FRAME_SAMPLES,
-        };
-        mr_buffer_reserve(&bytes, mr_waveform_bound(&frame));
-        size_t length = mr_waveform_encode(&frame, bytes.data);
-        put(input, frame.device, (struct mr_slice){bytes.data, length});
-    }
-    close_producer(input);
-    mr_buffer_finish(&bytes);
-}
 
 /* The bare loop: copy, decode (with its checksum), multiply, and every measure of the plan, into
  * one set of accumulators per device. No log, no cells, no time. */
@@ -287,7 +94,7 @@ static void bare_message(const struct bare *bare, const struct mr_message *messa
 
 static double bare_frames(struct input *input, int devices) {
     struct mr_error err;
-    struct bare bare = {.plan = load(frames_job, "1s"),
+    struct bare bare = {.plan = mr_bench_load(frames_job, "1s"),
                         .arena = mr_arena_create(),
                         .copy = mr_allocate(MR_FRAME_MAX)};
     const struct mr_measures *measures = &bare.plan->measures;
@@ -302,9 +109,9 @@ static double bare_frames(struct input *input, int devices) {
     struct mr_partition source = {"waveforms", 0};
     if (bare.plan->codec->open(&bare.plan->input, false, &bare.codec, &err) != MR_OK ||
         mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
-        die("bare loop", &err);
+        mr_bench_die("bare loop", &err);
     }
-    double began = now_s();
+    double began = mr_bench_now();
     uint64_t frames = 0;
     while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
@@ -312,7 +119,7 @@ static double bare_frames(struct input *input, int devices) {
         }
         frames += batch.count;
     }
-    double rate = (double)frames * FRAME_SAMPLES / (now_s() - began);
+    double rate = (double)frames * FRAME_SAMPLES / (mr_bench_now() - began);
     mr_reader_close(reader);
     bare.plan->codec->close(bare.codec);
     for (size_t i = 0; i < count; i++) {
@@ -329,18 +136,18 @@ static double bare_frames(struct input *input, int devices) {
 static void bench_frames(int rounds) {
     struct input input;
     struct figure engine = {0}, bare = {0}, ratio = {0};
-    fill_frames(&input, 100, 12000);
+    mr_bench_frames(&input, 100, 12000);
     for (int i = 0; i < rounds; i++) {
-        double b = bare_frames(&input, 100) / 1e6, e = run(frames_job, "1s", &input) / 1e6;
+        double b = bare_frames(&input, 100) / 1e6, e = mr_bench_run(frames_job, "1s", &input) / 1e6;
         bare.value[bare.count++] = b;
         engine.value[engine.count++] = e;
         ratio.value[ratio.count++] = 100 * e / b;
     }
     printf("frames, 100 devices, battery signal, 12 statistics of i, v, p and 3 digests "
            "(min / median / max)\n");
-    print_figure("  bare: copy, checksum, kernels", &bare, "M samples/s");
-    print_figure("  engine, memory log, commit 1s", &engine, "M samples/s");
-    print_figure("  ratio", &ratio, "%");
+    mr_bench_print("  bare: copy, checksum, kernels", &bare, "M samples/s");
+    mr_bench_print("  engine, memory log, commit 1s", &engine, "M samples/s");
+    mr_bench_print("  ratio", &ratio, "%");
     mr_log_close(input.log);
 }
 
@@ -356,31 +163,6 @@ static const char events_job[] = "from:\n  topic: readings\n  format: json\n  ke
                                  "  max: max(power)\n  std: std_pop(power)\n  rms: rms(power)\n"
                                  "  p99: quantile(power, 0.99)\n";
 
-/* A device draws about its own level, give or take a tenth, and sleeps a twentieth of the time. */
-static double power_of(uint32_t device, uint64_t seed) {
-    double noise = (double)(seed >> 20 & 0xffff) / 65536, level = 1 + device % 300;
-    return (seed >> 12 & 0xff) < 12 ? 0.05 + 0.01 * noise : level * (0.9 + 0.2 * noise);
-}
-
-static void fill_events(struct input *input, uint32_t devices, uint32_t records, int64_t span_ms) {
-    uint64_t seed = 7;
-    open_input(input, "readings");
-    for (uint32_t n = 0; n < records; n++) {
-        char value[160], key[32];
-        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        uint32_t device = (uint32_t)((seed >> 33) % devices);
-        double power = power_of(device, seed);
-        int key_length = snprintf(key, sizeof(key), "dev-%07u", device);
-        int length = snprintf(value, sizeof(value),
-                              "{\"device\":\"%s\",\"ts\":%" PRId64 ",\"power\":%.6f,"
-                              "\"voltage\":%.3f}",
-                              key, START_NS / 1000000 + (int64_t)n * span_ms / records, power,
-                              230 + power / 1000);
-        put(input, (struct mr_slice){key, (size_t)key_length},
-            (struct mr_slice){value, (size_t)length});
-    }
-}
-
 /* Parsing, and finding the four fields. */
 static double parse_only(struct input *input) {
     struct mr_error err;
@@ -389,9 +171,9 @@ static double parse_only(struct input *input) {
     struct mr_json *json = mr_json_create();
     struct mr_partition source = {"readings", 0};
     if (mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
-        die("parse only", &err);
+        mr_bench_die("parse only", &err);
     }
-    double began = now_s(), sum = 0;
+    double began = mr_bench_now(), sum = 0;
     uint64_t records = 0;
     while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
@@ -407,7 +189,7 @@ static double parse_only(struct input *input) {
         }
         records += batch.count;
     }
-    double rate = (double)records / (now_s() - began);
+    double rate = (double)records / (mr_bench_now() - began);
     if (sum == 0) {
         fprintf(stderr, "nothing was read\n");
     }
@@ -428,12 +210,12 @@ static const struct shape million = {1000000, 16000000, 60000};
 
 static void fill_shape(struct input *input, const struct shape *shape) {
     char value[160];
-    fill_events(input, shape->devices, shape->records, shape->span_ms);
+    mr_bench_events(input, shape->devices, shape->records, shape->span_ms);
     int length = snprintf(value, sizeof(value),
                           "{\"device\":\"end\",\"ts\":%" PRId64 ",\"power\":1,\"voltage\":1}",
                           START_NS / 1000000 + shape->span_ms + 60000);
-    put(input, mr_slice_of("end"), (struct mr_slice){value, (size_t)length});
-    close_producer(input);
+    mr_bench_put(input, mr_slice_of("end"), (struct mr_slice){value, (size_t)length});
+    mr_bench_close(input);
 }
 
 static void bench_events(int rounds, const struct shape *shape) {
@@ -445,7 +227,7 @@ static void bench_events(int rounds, const struct shape *shape) {
         double p = parse_only(&input) / 1e6;
         parse.value[parse.count++] = p;
         for (int k = 0; k < 2; k++) {
-            double e = run(events_job, commits[k], &input) / 1e6;
+            double e = mr_bench_run(events_job, commits[k], &input) / 1e6;
             engine[k].value[engine[k].count++] = e;
             ratio[k].value[ratio[k].count++] = 100 * e / p;
         }
@@ -453,11 +235,11 @@ static void bench_events(int rounds, const struct shape *shape) {
     printf("events, %u devices, %u records in %" PRId64
            " s, 6 statistics and a digest of one field (min / median / max)\n",
            shape->devices, shape->records, shape->span_ms / 1000);
-    print_figure("  parse only", &parse, "M records/s");
+    mr_bench_print("  parse only", &parse, "M records/s");
     for (int k = 0; k < 2; k++) {
         printf("  engine, memory log, commit %s\n", commits[k]);
-        print_figure("    rate", &engine[k], "M records/s");
-        print_figure("    of parse only", &ratio[k], "%");
+        mr_bench_print("    rate", &engine[k], "M records/s");
+        mr_bench_print("    of parse only", &ratio[k], "%");
     }
     mr_log_close(input.log);
 }
@@ -467,7 +249,7 @@ static void profile_events(int rounds, const struct shape *shape) {
     struct input input;
     fill_shape(&input, shape);
     for (int i = 0; i < rounds; i++) {
-        printf("%.2f M records/s\n", run(events_job, "10s", &input) / 1e6);
+        printf("%.2f M records/s\n", mr_bench_run(events_job, "10s", &input) / 1e6);
     }
     mr_log_close(input.log);
 }
@@ -480,7 +262,7 @@ static void bench_commit_of(const char *what, const char *job, struct input *inp
     for (int i = 0; i < rounds; i++) {
         double never = 0;
         for (int k = 0; k < 3; k++) {
-            double r = run(job, intervals[k], input) / 1e6;
+            double r = mr_bench_run(job, intervals[k], input) / 1e6;
             never = k == 0 ? r : never;
             rate[k].value[rate[k].count++] = r;
             cost[k].value[cost[k].count++] = 100 * (never / r - 1);
@@ -490,10 +272,10 @@ static void bench_commit_of(const char *what, const char *job, struct input *inp
     for (int k = 0; k < 3; k++) {
         char name[64];
         snprintf(name, sizeof(name), "  every %s", intervals[k]);
-        print_figure(name, &rate[k], "M samples/s");
+        mr_bench_print(name, &rate[k], "M samples/s");
     }
-    print_figure("  cost of 1 s", &cost[1], "%");
-    print_figure("  cost of 100 ms", &cost[2], "%");
+    mr_bench_print("  cost of 1 s", &cost[1], "%");
+    mr_bench_print("  cost of 100 ms", &cost[2], "%");
 }
 
 static void bench_commit(int rounds) {
@@ -501,7 +283,7 @@ static void bench_commit(int rounds) {
     fill_shape(&input, &thousand);
     bench_commit_of("events, 1,000 devices", events_job, &input, rounds);
     mr_log_close(input.log);
-    fill_frames(&input, 100, 24000);
+    mr_bench_frames(&input, 100, 24000);
     bench_commit_of("frames, 100 devices", frames_job, &input, rounds);
     mr_log_close(input.log);
 }
@@ -512,36 +294,36 @@ static void bench_restore(int rounds) {
     struct mr_error err;
     struct input input;
     struct figure rate = {0};
-    fill_events(&input, 1000000, 4000000, 50000);
-    close_producer(&input);
-    struct mr_plan *plan = load(events_job, "1h");
-    struct mr_worker *worker = open_worker(plan, &input);
+    mr_bench_events(&input, 1000000, 4000000, 50000);
+    mr_bench_close(&input);
+    struct mr_plan *plan = mr_bench_load(events_job, "1h");
+    struct mr_worker *worker = mr_bench_start(plan, &input);
     while (!mr_worker_done(worker)) {
         if (mr_worker_step(worker, 0, &err) != MR_OK) {
-            die("running", &err);
+            mr_bench_die("running", &err);
         }
     }
     if (mr_worker_commit(worker, &err) != MR_OK) {
-        die("committing", &err);
+        mr_bench_die("committing", &err);
     }
     mr_worker_destroy(worker);
     struct mr_partition changelog = {.partition = 0};
     int64_t first, cells;
     snprintf(changelog.topic, sizeof(changelog.topic), "%s", plan->changelog_topic);
     if (mr_log_bounds(input.log, &changelog, &first, &cells, &err) != MR_OK) {
-        die("changelog", &err);
+        mr_bench_die("changelog", &err);
     }
     for (int i = 0; i < rounds; i++) {
-        worker = open_worker(plan, &input);
-        double began = now_s();
+        worker = mr_bench_start(plan, &input);
+        double began = mr_bench_now();
         if (mr_worker_step(worker, 0, &err) != MR_OK) { /* assigned: restores */
-            die("restoring", &err);
+            mr_bench_die("restoring", &err);
         }
-        rate.value[rate.count++] = (double)cells / (now_s() - began) / 1e6;
+        rate.value[rate.count++] = (double)cells / (mr_bench_now() - began) / 1e6;
         mr_worker_destroy(worker);
     }
     printf("restore, %" PRId64 " cells with a digest each (min / median / max)\n", cells);
-    print_figure("  memory log", &rate, "M cells/s");
+    mr_bench_print("  memory log", &rate, "M cells/s");
     mr_plan_destroy(plan);
     mr_log_close(input.log);
 }
@@ -590,7 +372,7 @@ static void print_memory(const char *what, const struct mr_plan *plan, size_t sa
 }
 
 static void bench_memory(void) {
-    struct mr_plan *plan = load(events_job, "1s");
+    struct mr_plan *plan = mr_bench_load(events_job, "1s");
     printf("memory of an open cell, 6 statistics and a digest (1 %%) of one field\n");
     print_memory("60 samples between 100 and 120", plan, 60, false);
     print_memory("a full digest: 100,000 samples, 32 octaves", plan, 100000, true);
@@ -600,7 +382,6 @@ static void bench_memory(void) {
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     int rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5;
-    busy_clock = (struct mr_clock){mr_real_clock.wall_ns, busy_ns, 0};
     rounds = rounds < 1 ? 1 : rounds > ROUNDS_MAX ? ROUNDS_MAX : rounds;
     const struct shape *shape = argc > 3 && strcmp(argv[3], "million") == 0 ? &million : &thousand;
     if (strcmp(what, "frames") == 0) {
