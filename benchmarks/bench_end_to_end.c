@@ -283,7 +283,7 @@ static void bench_commit(int rounds) {
     fill_shape(&input, &thousand);
     bench_commit_of("events, 1,000 devices", events_job, &input, rounds);
     mr_log_close(input.log);
-    mr_bench_frames(&input, 100, 24000);
+    mr_bench_frames(&input, 100, 60000);
     bench_commit_of("frames, 100 devices", frames_job, &input, rounds);
     mr_log_close(input.log);
 }

@@ -52,6 +52,7 @@ static void add_block(const struct feed *feed, struct mr_part *part) {
         const struct mr_measure *measure = &feed->measures[i];
         measure->aggregate->add(&feed->accumulators[i], measure->settings, part);
     }
+    part->summary = NULL;
 }
 
 /* Fills the part from sample *at on with up to MR_BLOCK kept samples; moves *at behind them. */
