@@ -54,9 +54,7 @@ static void count(const struct mr_accumulator *accumulator, const void *settings
 static void covered(const struct mr_accumulator *accumulator, const void *settings,
                     const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    double seconds = mr_exact_value(&head->seconds);
-    bool known = __builtin_isfinite(seconds);
-    *out = (struct mr_value){.kind = known ? MR_NUMBER : MR_ABSENT, .number = known ? seconds : 0};
+    mr_give_number(out, true, mr_exact_value(&head->seconds));
 }
 
 static const struct mr_result results[] = {

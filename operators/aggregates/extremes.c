@@ -53,27 +53,22 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void set(struct mr_value *out, bool known, double x) {
-    known = known && __builtin_isfinite(x);
-    *out = (struct mr_value){.kind = known ? MR_NUMBER : MR_ABSENT, .number = known ? x : 0};
-}
-
 static void min(const struct mr_accumulator *accumulator, const void *settings,
                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    set(out, head->any, head->min);
+    mr_give_number(out, head->any, head->min);
 }
 
 static void max(const struct mr_accumulator *accumulator, const void *settings,
                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    set(out, head->any, head->max);
+    mr_give_number(out, head->any, head->max);
 }
 
 static void range(const struct mr_accumulator *accumulator, const void *settings,
                   const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    set(out, head->any, head->max - head->min);
+    mr_give_number(out, head->any, head->max - head->min);
 }
 
 static const struct mr_result results[] = {

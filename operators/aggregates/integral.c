@@ -61,9 +61,7 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
 static void integral(const struct mr_accumulator *accumulator, const void *settings,
                      const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    double x = mr_exact_value(&head->sum);
-    bool known = head->n > 0 && head->beyond == 0 && __builtin_isfinite(x);
-    *out = (struct mr_value){.kind = known ? MR_NUMBER : MR_ABSENT, .number = known ? x : 0};
+    mr_give_number(out, head->n > 0 && head->beyond == 0, mr_exact_value(&head->sum));
 }
 
 static const struct mr_result results[] = {

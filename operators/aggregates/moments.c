@@ -112,30 +112,26 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void set(struct mr_value *out, bool known, double x) {
-    known = known && isfinite(x);
-    *out = (struct mr_value){.kind = known ? MR_NUMBER : MR_ABSENT, .number = known ? x : 0};
-}
-
 static void sum(const struct mr_accumulator *accumulator, const void *settings,
                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
-    set(out, head->n > 0 && head->beyond_sum == 0, mr_exact_value(&head->sum));
+    mr_give_number(out, head->n > 0 && head->beyond_sum == 0, mr_exact_value(&head->sum));
 }
 
 static void mean(const struct mr_accumulator *accumulator, const void *settings,
                  const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
     bool known = head->n > 0 && head->beyond_sum == 0;
-    set(out, known, known ? mr_exact_value(&head->sum) / (double)head->n : 0);
+    mr_give_number(out, known, known ? mr_exact_value(&head->sum) / (double)head->n : 0);
 }
 
 /* Both deviations: root of n sum(x^2) - sum(x)^2 over n times `divisor`. */
 static void deviation(const struct head *head, double divisor, struct mr_value *out) {
     bool known = divisor > 0 && head->beyond_sum == 0 && head->beyond_squares == 0;
     double n = (double)head->n;
-    set(out, known,
-        known ? sqrt(mr_exact_spread(&head->sum, &head->squares, head->n) / n / divisor) : 0);
+    mr_give_number(out, known,
+                   known ? sqrt(mr_exact_spread(&head->sum, &head->squares, head->n) / n / divisor)
+                         : 0);
 }
 
 static void std_pop(const struct mr_accumulator *accumulator, const void *settings,
@@ -154,7 +150,8 @@ static void rms(const struct mr_accumulator *accumulator, const void *settings,
                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
     const struct head *head = accumulator->head;
     bool known = head->n > 0 && head->beyond_squares == 0;
-    set(out, known, known ? sqrt(mr_exact_squares_value(&head->squares) / (double)head->n) : 0);
+    mr_give_number(out, known,
+                   known ? sqrt(mr_exact_squares_value(&head->squares) / (double)head->n) : 0);
 }
 
 static const struct mr_result results[] = {

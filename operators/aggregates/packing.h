@@ -1,5 +1,6 @@
 /* packing: the canonical bytes of aggregates. One number has one form: varints without leading
- * zero groups, fixed-point numbers without the zeros below and the sign's copies above. */
+ * zero groups, fixed-point numbers without the zeros below and the sign's copies above. And the few
+ * rules that several aggregates share. */
 #ifndef OPERATORS_AGGREGATES_PACKING_H
 #define OPERATORS_AGGREGATES_PACKING_H
 
@@ -31,6 +32,12 @@ static inline bool mr_below(double a, double b) {
 /* Whether every value of a block is smaller than `limit`. Lanes may cancel what is not. */
 static inline bool mr_within(const struct mr_summary *summary, double limit) {
     return -summary->min < limit && summary->max < limit;
+}
+
+/* A result: x, or null in the row when it is not known or beyond a double. */
+static inline void mr_give_number(struct mr_value *out, bool known, double x) {
+    known = known && __builtin_isfinite(x);
+    *out = (struct mr_value){.kind = known ? MR_NUMBER : MR_ABSENT, .number = known ? x : 0};
 }
 
 #endif

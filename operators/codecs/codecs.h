@@ -19,28 +19,6 @@ static inline uint32_t mr_four_bytes(const char *at) {
     return x;
 }
 
-/* As mr_slice_equal, without a call for the short texts that names and keys are: two loads that
- * overlap cover 4 to 8 and 8 to 16 bytes. */
-static inline bool mr_same(struct mr_slice a, struct mr_slice b) {
-    size_t n = a.length;
-    if (n != b.length) {
-        return false;
-    }
-    if (n > 16) {
-        return memcmp(a.data, b.data, n) == 0;
-    }
-    if (n >= 8) {
-        return mr_eight_bytes(a.data) == mr_eight_bytes(b.data) &&
-               mr_eight_bytes(a.data + n - 8) == mr_eight_bytes(b.data + n - 8);
-    }
-    if (n >= 4) {
-        return mr_four_bytes(a.data) == mr_four_bytes(b.data) &&
-               mr_four_bytes(a.data + n - 4) == mr_four_bytes(b.data + n - 4);
-    }
-    return n == 0 || (a.data[0] == b.data[0] && a.data[n / 2] == b.data[n / 2] &&
-                      a.data[n - 1] == b.data[n - 1]);
-}
-
 /* Whether 8 bytes hold one below 0x20, one that is 0x7F, or one from 0x80 on. */
 static inline bool mr_any_odd(uint64_t x) {
     const uint64_t ones = UINT64_C(0x0101010101010101), top = ones << 7;

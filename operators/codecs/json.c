@@ -83,7 +83,7 @@ static const char *fault_of_key(struct mr_slice key) {
 
 static bool check_equal(struct mr_slice text, const struct mr_message *message, const char *what,
                         const char *name, struct mr_error *why) {
-    if (message->key.data && mr_same(text, message->key)) {
+    if (message->key.data && mr_slice_equal(text, message->key)) {
         return true;
     }
     mr_error_set(why, MR_REJECT, "%s `%s`: `%.*s` differs from the record's key", what, name,
@@ -111,7 +111,7 @@ static bool check_key_field(const struct codec *it, const struct mr_message *mes
                             struct mr_error *why) {
     const struct mr_found *found = &it->found[it->of_key];
     if (it->check_key && found->kind == MR_JSON_STRING && message->key.data &&
-        mr_same(found->text, message->key) && mr_is_plain(found->text)) {
+        mr_slice_equal(found->text, message->key) && mr_is_plain(found->text)) {
         return true; /* as nearly always; how long the record's key is, parse has looked */
     }
     const char *name = it->input->key_name;
