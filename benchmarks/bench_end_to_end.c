@@ -113,7 +113,7 @@ static double bare_frames(struct input *input, int devices) {
     }
     double began = mr_bench_now();
     uint64_t frames = 0;
-    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
             bare_message(&bare, &batch.messages[i], devices);
         }
@@ -175,7 +175,7 @@ static double parse_only(struct input *input) {
     }
     double began = mr_bench_now(), sum = 0;
     uint64_t records = 0;
-    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
             const struct mr_json_value *root = mr_json_parse(json, batch.messages[i].value, &err);
             const struct mr_json_value *name = mr_json_first(root);

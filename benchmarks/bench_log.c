@@ -136,7 +136,7 @@ static void read_log(struct mr_log *log, const struct shape *shape) {
     size_t count = 0;
     must(mr_reader_open(log, &source, -1, &reader, NULL) == MR_OK, "reader");
     while (batch.count > 0) {
-        must(mr_reader_read(reader, &batch, NULL) == MR_OK, "read");
+        must(mr_reader_read(reader, 0, &batch, NULL) == MR_OK, "read");
         count += batch.count;
     }
     must(count == shape->per_commit * shape->commits + 1, "reading back");
@@ -150,7 +150,9 @@ static struct rates run_log(const char *directory, const struct shape *shape) {
     char url[4096];
     struct mr_topic topic = {"t", 1, MR_KEEP_RECORDS, -1, -1, ""};
     snprintf(url, sizeof url, "local:%s/log", directory);
-    must(mr_log_open(url, true, &mr_real_clock, &log, &err) == MR_OK, "mr_log_open");
+    must(mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, &err) ==
+             MR_OK,
+         "mr_log_open");
     must(mr_log_create(log, &topic, &err) == MR_OK, "mr_log_create");
     rates.write = write_log(log, shape);
     int64_t start = mr_real_clock.steady_ns(&mr_real_clock);

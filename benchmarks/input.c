@@ -51,7 +51,8 @@ static void open_topic(struct input *input, const char *topic) {
     struct mr_topic spec = {.partitions = 1, .retention_ns = -1, .retention_bytes = -1};
     snprintf(spec.name, sizeof(spec.name), "%s", topic);
     *input = (struct input){.topic = topic};
-    if (mr_log_open("memory:", true, &mr_real_clock, &input->log, &err) != MR_OK ||
+    if (mr_log_open("memory:", &(struct mr_log_options){.make = true}, &mr_real_clock, &input->log,
+                    &err) != MR_OK ||
         mr_log_create(input->log, &spec, &err) != MR_OK ||
         mr_session_open(input->log, &(struct mr_session_options){0}, &input->producer, &err) !=
             MR_OK) {

@@ -89,10 +89,10 @@ static enum mr_status open_readers(struct mr_case_topic *topic, struct mr_log *l
 
 static enum mr_status read_partition(struct mr_case_topic *topic, uint32_t partition,
                                      struct mr_error *err) {
-    struct mr_batch batch = {.count = 1};
+    struct mr_batch batch = {0};
     enum mr_status status = MR_OK;
-    while (status == MR_OK && batch.count > 0) {
-        status = mr_reader_read(topic->readers[partition], &batch, err);
+    while (status == MR_OK && !batch.end) {
+        status = mr_reader_read(topic->readers[partition], 0, &batch, err);
         for (size_t i = 0; status == MR_OK && i < batch.count; i++) {
             add_row(topic, partition, &batch.messages[i]);
         }

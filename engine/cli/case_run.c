@@ -457,7 +457,8 @@ int mr_case_run(const struct mr_case *c, const char *path, FILE *out) {
     struct mr_session_options producer = {0};
     struct mr_error err = {""};
     story.clock = mr_virtual_clock(c->start_ns);
-    if (mr_log_open("memory:", true, &story.clock, &story.log, &err) != MR_OK ||
+    if (mr_log_open("memory:", &(struct mr_log_options){.make = true}, &story.clock, &story.log,
+                    &err) != MR_OK ||
         mr_session_open(story.log, &producer, &story.producer, &err) != MR_OK) {
         tell(&story, 0, "%s", err.text);
     }

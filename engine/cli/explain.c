@@ -24,7 +24,7 @@ static uint32_t count_partitions(const struct mr_plan *plan, const char *url) {
     struct mr_topic topic;
     struct mr_error err;
     uint32_t partitions = 0;
-    if (mr_log_open(url, false, &mr_real_clock, &log, &err) != MR_OK) {
+    if (mr_log_open(url, NULL, &mr_real_clock, &log, &err) != MR_OK) {
         return 0;
     }
     if (mr_log_describe(log, plan->topic, &topic, &err) == MR_OK) {

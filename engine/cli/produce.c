@@ -127,7 +127,8 @@ static int produce(const void *flags_, int argc, char **argv) {
     };
     struct mr_error err = {{0}};
     struct mr_log *log;
-    if (mr_log_open(flags->log, true, &mr_real_clock, &log, &err) != MR_OK) {
+    if (mr_log_open(flags->log, &(struct mr_log_options){.make = true}, &mr_real_clock, &log,
+                    &err) != MR_OK) {
         mr_note("%s", err.text);
         return MR_EXIT_FAILED;
     }

@@ -82,7 +82,7 @@ static enum mr_status open_job(struct running *job, const struct flags *given,
                                            .close = given->close,
                                            .reset = given->reset,
                                            .stop = stop};
-    job->status = mr_log_open(url, false, &mr_real_clock, &job->log, &job->err);
+    job->status = mr_log_open(url, NULL, &mr_real_clock, &job->log, &job->err);
     if (job->status == MR_OK && given->show) {
         job->status = mr_run_prepare(job->plan, job->log, &job->err);
         if (job->status == MR_OK) {

@@ -150,7 +150,7 @@ enum mr_status mr_show_rows(struct mr_show *show, struct mr_error *err) {
     for (uint32_t i = 0; i < show->partitions && status == MR_OK; i++) {
         struct mr_batch batch = {.count = 1};
         while (status == MR_OK && batch.count > 0) {
-            status = mr_reader_read(show->readers[i], &batch, err);
+            status = mr_reader_read(show->readers[i], 0, &batch, err);
             for (size_t j = 0; status == MR_OK && j < batch.count; j++) {
                 print_row(show, batch.messages[j].value);
             }

@@ -168,8 +168,8 @@ static enum mr_status fill_head(const struct tail *it, struct head *head, struct
     }
     head->next = 0;
     head->batch.count = 0;
-    enum mr_status status = mr_reader_read(head->reader, &head->batch, err);
-    if (status == MR_OK && head->batch.count == 0) {
+    enum mr_status status = mr_reader_read(head->reader, 0, &head->batch, err);
+    if (status == MR_OK && head->batch.end) {
         head->finished = it->flags->until_end || it->topic.kind == MR_KEEP_LAST_OF_KEY;
     }
     return status;
@@ -272,7 +272,7 @@ static int tail(const void *flags_, int argc, char **argv) {
     struct tail it = {.flags = flags, .stop = mr_catch_signals()};
     struct mr_error err = {{0}};
     struct mr_log *log;
-    enum mr_status status = mr_log_open(flags->log, false, &mr_real_clock, &log, &err);
+    enum mr_status status = mr_log_open(flags->log, NULL, &mr_real_clock, &log, &err);
     if (status == MR_OK) {
         status = show(&it, log, argv[0], &err);
         mr_log_close(log);

@@ -109,7 +109,7 @@ static int topics(const void *flags_, int argc, char **argv) {
     struct mr_log *log = NULL;
     struct mr_topic *list = NULL;
     size_t count = 0;
-    enum mr_status status = mr_log_open(flags->log, false, &mr_real_clock, &log, &err);
+    enum mr_status status = mr_log_open(flags->log, NULL, &mr_real_clock, &log, &err);
     if (status == MR_OK) {
         status = mr_log_list(log, &list, &count, &err);
     }

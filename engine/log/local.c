@@ -145,15 +145,16 @@ static enum mr_status find_root(const char *path, bool make, char **root, struct
                      : mr_error_set(err, MR_REJECT, "%s cannot be a log: %s", path, strerror(code));
 }
 
-static enum mr_status local_open(const char *path, bool make, const struct mr_clock *clock,
-                                 struct mr_log **out, struct mr_error *err) {
+static enum mr_status local_open(const char *path, const struct mr_log_options *options,
+                                 const struct mr_clock *clock, struct mr_log **out,
+                                 struct mr_error *err) {
     char *root;
     if (!*path) {
         return mr_error_set(err, MR_REJECT, "local: needs a directory, such as local:./data");
     }
-    enum mr_status status = find_root(path, make, &root, err);
+    enum mr_status status = find_root(path, options->make, &root, err);
     if (status == MR_OK) {
-        status = open_root(root, make, err);
+        status = open_root(root, options->make, err);
     }
     if (status != MR_OK) {
         free(root);

@@ -183,7 +183,7 @@ enum mr_status mr_local_bounds(struct mr_log *log, const struct mr_partition *so
                                int64_t *first, int64_t *end, struct mr_error *err);
 enum mr_status mr_local_reader_open(struct mr_log *log, const struct mr_partition *source,
                                     int64_t from, struct mr_reader **reader, struct mr_error *err);
-enum mr_status mr_local_read(struct mr_reader *reader, struct mr_batch *batch,
+enum mr_status mr_local_read(struct mr_reader *reader, int64_t timeout_ns, struct mr_batch *batch,
                              struct mr_error *err);
 void mr_local_reader_close(struct mr_reader *reader);
 

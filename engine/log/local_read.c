@@ -412,10 +412,12 @@ enum mr_status mr_local_reader_open(struct mr_log *base, const struct mr_partiti
     return MR_OK;
 }
 
-enum mr_status mr_local_read(struct mr_reader *base, struct mr_batch *batch, struct mr_error *err) {
+enum mr_status mr_local_read(struct mr_reader *base, int64_t timeout_ns, struct mr_batch *batch,
+                             struct mr_error *err) {
     struct local_reader *reader = (struct local_reader *)base;
     enum mr_status status = mr_cursor_read(reader->cursor, &reader->space, batch, err);
-    if (batch->count == 0) {
+    batch->end = batch->count == 0;
+    if (batch->end) {
         mr_cursor_rest(reader->cursor);
     }
     return status;

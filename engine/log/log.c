@@ -41,14 +41,17 @@ static const struct mr_log_type *find_type(const char *url) {
     return NULL;
 }
 
-enum mr_status mr_log_open(const char *url, bool make, const struct mr_clock *clock,
-                           struct mr_log **log, struct mr_error *err) {
+enum mr_status mr_log_open(const char *url, const struct mr_log_options *options,
+                           const struct mr_clock *clock, struct mr_log **log,
+                           struct mr_error *err) {
+    static const struct mr_log_options none = {0};
     *log = NULL;
     const struct mr_log_type *type = find_type(url);
     if (!type) {
         return unknown_scheme(url, err);
     }
-    enum mr_status status = type->open(strchr(url, ':') + 1, make, clock, log, err);
+    enum mr_status status =
+        type->open(strchr(url, ':') + 1, options ? options : &none, clock, log, err);
     if (status == MR_OK) {
         (*log)->type = type;
         (*log)->clock = clock;
@@ -200,9 +203,10 @@ enum mr_status mr_reader_open(struct mr_log *log, const struct mr_partition *sou
     return status;
 }
 
-enum mr_status mr_reader_read(struct mr_reader *reader, struct mr_batch *batch,
+enum mr_status mr_reader_read(struct mr_reader *reader, int64_t timeout_ns, struct mr_batch *batch,
                               struct mr_error *err) {
-    return reader->type->read(reader, batch, err);
+    *batch = (struct mr_batch){0};
+    return reader->type->read(reader, timeout_ns, batch, err);
 }
 
 void mr_reader_close(struct mr_reader *reader) {

@@ -13,15 +13,29 @@
  * - A session and a reader belong to one thread; the log itself may be shared by threads.
  * - After anything but MR_COMMITTED the worker throws its memory away, restores, and resumes
  *   from the committed position. There is no undo.
- * - The log knows nothing of event time: a position carries the engine's note as it is. */
+ * - The log knows nothing of event time: a position carries the engine's note as it is.
+ * - Offsets ascend with gaps (a broker's transaction markers, aborted records, compaction), so
+ *   the offset behind the last record need not be the end: END and mr_batch.end tell. */
 #ifndef ENGINE_LOG_H
 #define ENGINE_LOG_H
 
 #include "engine/base/base.h"
+#include <stdatomic.h>
 
 #define MR_TOPIC_NAME_MAX 249 /* as Kafka: letters, digits, '.', '_', '-' */
 #define MR_PARTITIONS_MAX 1024
-#define MR_NOTE_MAX       4096 /* bytes of a position's note, printable ASCII */
+#define MR_NOTE_MAX       3840 /* of a position: a broker's 4,096 less the writer; printable ASCII */
+
+struct mr_property {
+    const char *name, *value; /* "security.protocol", "SASL_SSL"; librdkafka's own names */
+};
+
+struct mr_log_options {
+    bool make; /* a directory that is not there is created; else that is an error */
+    const struct mr_property *properties; /* of the client; a log without one ignores them */
+    size_t property_count;
+    const atomic_bool *stop; /* leaves a wait for a broker when set (MR_FAIL); NULL: never    */
+};
 
 /* Each back end embeds these as the first member of its own struct. */
 struct mr_log {
@@ -44,8 +58,9 @@ struct mr_topic {
     uint32_t partitions;
     enum mr_retention_kind kind;
     int64_t retention_ns; /* records older than this, by append time, may go; -1: kept for good */
-    int64_t retention_bytes;         /* of one partition; -1: no bound         */
-    char job[MR_TOPIC_NAME_MAX + 1]; /* the job that owns it; "": anyone may produce */
+    int64_t retention_bytes; /* of one partition; -1: no bound         */
+    /* The job that owns it; "": anyone may produce, or the log keeps no owners (Kafka). */
+    char job[MR_TOPIC_NAME_MAX + 1];
 };
 
 struct mr_partition {
@@ -57,13 +72,14 @@ struct mr_batch {
     struct mr_partition source;
     const struct mr_message *messages; /* ascending offsets, gaps allowed                */
     size_t count;
-    bool append_stamped; /* append_ns was stamped by the log, not a client */
+    bool append_stamped; /* append_ns is the log's; else it repeats the producer's timestamp */
+    bool end;            /* of a reader: nothing follows for now                             */
 };
 
 enum mr_event_kind {
     MR_EVENT_NONE,     /* nothing within the timeout                                       */
     MR_EVENT_ASSIGNED, /* restore, then mr_session_start                                   */
-    MR_EVENT_REVOKED,  /* commit, then forget the task                                     */
+    MR_EVENT_REVOKED,  /* commit, then forget the task; handed over by the next poll       */
     MR_EVENT_LOST,     /* forget the task: someone else has it                             */
     MR_EVENT_BATCH,
     MR_EVENT_END, /* this partition was polled at its end and had nothing: a quiet poll */
@@ -72,7 +88,7 @@ enum mr_event_kind {
 struct mr_event {
     enum mr_event_kind kind;
     struct mr_partition source;
-    int64_t offset;       /* ASSIGNED: the committed one, -1: none; END: the end           */
+    int64_t offset;       /* ASSIGNED: the committed one, -1: none; END: the place reached */
     struct mr_slice note; /* ASSIGNED: the committed note                                  */
     struct mr_batch batch;
 };
@@ -94,14 +110,15 @@ enum mr_commit {
 /* What a worker asks for. job == NULL: a producer, `input` is ignored. */
 struct mr_session_options {
     const char *job;
-    const char *input;        /* the topic whose partitions are shared out */
-    uint32_t worker, workers; /* this one of so many                      */
+    const char *input;        /* the topic whose partitions are shared out                     */
+    const char *instance;     /* of this process, the same after a restart; NULL: the only one  */
+    uint32_t worker, workers; /* this session of so many of this process                       */
 };
 
 struct mr_append {
     const char *topic;
     uint32_t partition;
-    int64_t timestamp_ns;       /* -1: none */
+    int64_t timestamp_ns;       /* -1: none; Kafka keeps whole milliseconds */
     struct mr_slice key, value; /* value.data == NULL: a tombstone */
     const struct mr_header *headers;
     size_t header_count;
@@ -118,8 +135,8 @@ struct mr_log_type {
     const char *summary;
 
     /* `path`: what follows the colon. */
-    enum mr_status (*open)(const char *path, bool make, const struct mr_clock *clock,
-                           struct mr_log **log, struct mr_error *err);
+    enum mr_status (*open)(const char *path, const struct mr_log_options *options,
+                           const struct mr_clock *clock, struct mr_log **log, struct mr_error *err);
     void (*close)(struct mr_log *log);
 
     enum mr_status (*describe)(struct mr_log *log, const char *topic, struct mr_topic *out,
@@ -150,7 +167,8 @@ struct mr_log_type {
 
     enum mr_status (*reader_open)(struct mr_log *log, const struct mr_partition *source,
                                   int64_t from, struct mr_reader **reader, struct mr_error *err);
-    enum mr_status (*read)(struct mr_reader *reader, struct mr_batch *batch, struct mr_error *err);
+    enum mr_status (*read)(struct mr_reader *reader, int64_t timeout_ns, struct mr_batch *batch,
+                           struct mr_error *err);
     void (*reader_close)(struct mr_reader *reader);
 };
 
@@ -159,10 +177,9 @@ extern const struct mr_log_type mr_local_log, mr_memory_log;
 
 /* ---- The face that the other rooms use ------------------------------------------------------ */
 
-/* Opens "local:./data" or "memory:". `make`: a directory that is not there is created; else that
- * is an error. */
-enum mr_status mr_log_open(const char *url, bool make, const struct mr_clock *clock,
-                           struct mr_log **log, struct mr_error *err);
+/* Opens "local:./data" or "memory:". The options are copied; NULL: all zero. */
+enum mr_status mr_log_open(const char *url, const struct mr_log_options *options,
+                           const struct mr_clock *clock, struct mr_log **log, struct mr_error *err);
 void mr_log_close(struct mr_log *log); /* accepts NULL; sessions and readers are closed before */
 
 /* MR_REJECT when there is no such topic (and a sentence that names the log). */
@@ -175,8 +192,8 @@ enum mr_status mr_log_create(struct mr_log *log, const struct mr_topic *topic,
 /* Sorted by name; the caller frees. */
 enum mr_status mr_log_list(struct mr_log *log, struct mr_topic **topics, size_t *count,
                            struct mr_error *err);
-/* [first, end): the oldest offset that is there, and the next one to be given. Of a changelog:
- * [0, number of keys). */
+/* [first, end): the oldest offset that is there, and the next one to be given; what a transaction
+ * still holds back is behind the end. Of a changelog: how much there may be to read. */
 enum mr_status mr_log_bounds(struct mr_log *log, const struct mr_partition *source, int64_t *first,
                              int64_t *end, struct mr_error *err);
 /* Reads everything and compares checksums; survives files that LMDB itself does not. */
@@ -187,7 +204,8 @@ enum mr_status mr_log_check(struct mr_log *log, const char *topic, struct mr_che
 enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
 
-/* MR_REJECT when another process runs this job on this log, or the input topic is not there. */
+/* MR_REJECT when the input topic is not there. Of two sessions of one job, instance and worker at
+ * most one can commit: the second is refused, or the first is MR_FENCED from then on. */
 enum mr_status mr_session_open(struct mr_log *log, const struct mr_session_options *options,
                                struct mr_session **session, struct mr_error *err);
 /* What happened next. Never blocks longer than the timeout; goes round the partitions fairly. A
@@ -215,12 +233,14 @@ enum mr_commit mr_session_commit(struct mr_session *session, const struct mr_pos
 void mr_session_abort(struct mr_session *session);
 void mr_session_close(struct mr_session *session); /* aborts; accepts NULL */
 
-/* Reads one partition from an offset (-1: from the first) as far as it goes. Of a changelog: the
- * last value of every key, in any order, no tombstones; `from` is ignored. */
+/* Reads one partition from an offset (-1: from the first) as far as it goes. Of a changelog: all
+ * that was committed, or may still be, when it was opened; the last value of every key, perhaps
+ * after older ones and tombstones, the keys in any order; `from` is ignored. */
 enum mr_status mr_reader_open(struct mr_log *log, const struct mr_partition *source, int64_t from,
                               struct mr_reader **reader, struct mr_error *err);
-/* batch->count == 0: at the end for now; call again for more. */
-enum mr_status mr_reader_read(struct mr_reader *reader, struct mr_batch *batch,
+/* batch->count == 0: nothing came within the timeout, or, with batch->end, nothing follows for
+ * now; call again for more. */
+enum mr_status mr_reader_read(struct mr_reader *reader, int64_t timeout_ns, struct mr_batch *batch,
                               struct mr_error *err);
 void mr_reader_close(struct mr_reader *reader); /* accepts NULL */
 

@@ -179,8 +179,9 @@ void *mr_memory_copy(const struct mr_append *record, struct mr_message *message)
 
 /* ---- The log -------------------------------------------------------------------------------- */
 
-static enum mr_status memory_open(const char *path, bool make, const struct mr_clock *clock,
-                                  struct mr_log **out, struct mr_error *err) {
+static enum mr_status memory_open(const char *path, const struct mr_log_options *options,
+                                  const struct mr_clock *clock, struct mr_log **out,
+                                  struct mr_error *err) {
     struct mr_memory_log *log = mr_allocate(sizeof *log);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
@@ -378,8 +379,8 @@ static void next_kept(const struct memory_reader *reader, struct mr_batch *batch
                           .append_stamped = true};
 }
 
-static enum mr_status memory_read(struct mr_reader *base, struct mr_batch *batch,
-                                  struct mr_error *err) {
+static enum mr_status memory_read(struct mr_reader *base, int64_t timeout_ns,
+                                  struct mr_batch *batch, struct mr_error *err) {
     struct memory_reader *reader = (struct memory_reader *)base;
     if (reader->kept) {
         next_kept(reader, batch);
@@ -390,6 +391,7 @@ static enum mr_status memory_read(struct mr_reader *base, struct mr_batch *batch
         pthread_mutex_unlock(&reader->log->lock);
     }
     reader->next += (int64_t)batch->count;
+    batch->end = batch->count == 0;
     return MR_OK;
 }
 

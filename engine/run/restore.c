@@ -61,8 +61,8 @@ static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
     snprintf(source.topic, sizeof(source.topic), "%s", task->plan->changelog_topic);
     enum mr_status status = mr_reader_open(log, &source, -1, &reader, err);
     while (status == MR_OK && !(restoring->stop && *restoring->stop)) {
-        status = mr_reader_read(reader, &batch, err);
-        if (status != MR_OK || batch.count == 0) {
+        status = mr_reader_read(reader, MR_SECOND / 10, &batch, err);
+        if (status != MR_OK || batch.end) {
             break;
         }
         for (size_t i = 0; i < batch.count && status == MR_OK; i++) {

@@ -49,7 +49,8 @@ enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
                                  .options = *options,
                                  .partitions = input.partitions,
                                  .committed_ns = clock->steady_ns(clock)};
-    struct mr_session_options session = {plan->job, plan->topic, options->worker, options->workers};
+    struct mr_session_options session = {plan->job, plan->topic, NULL, options->worker,
+                                         options->workers};
     status = mr_session_open(log, &session, &worker->session, err);
     if (status != MR_OK) {
         mr_worker_destroy(worker);

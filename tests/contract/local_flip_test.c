@@ -63,7 +63,7 @@ static int read_topic(struct mr_log *log, const char *topic, bool keyed) {
         return NOTICED;
     }
     while (seen == SOUND && batch.count > 0) {
-        if (mr_reader_read(reader, &batch, NULL) != MR_OK) {
+        if (mr_reader_read(reader, 0, &batch, NULL) != MR_OK) {
             seen = NOTICED;
             break;
         }

@@ -53,7 +53,7 @@ static void work_as_job(struct mr_log *log, int pipe) {
     struct mr_session *worker;
     struct mr_event event;
     char key[32], note[32];
-    struct mr_session_options options = {"j", "in", 0, 1};
+    struct mr_session_options options = {"j", "in", NULL, 0, 1};
     if (mr_session_open(log, &options, &worker, NULL) != MR_OK ||
         mr_session_poll(worker, 0, &event, NULL) != MR_OK) {
         _exit(1);
@@ -103,7 +103,8 @@ static int64_t kill_one(const char *url, void (*work)(struct mr_log *log, int pi
     if (child == 0) {
         struct mr_log *log;
         close(acks[0]);
-        if (mr_log_open(url, true, &mr_real_clock, &log, NULL) == MR_OK) {
+        if (mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, NULL) ==
+            MR_OK) {
             work(log, acks[1]);
         }
         _exit(1);
@@ -137,7 +138,7 @@ static int64_t check_numbers(struct mr_log *log, const char *topic) {
     next = first;
     assert_int_equal(mr_reader_open(log, &source, -1, &reader, &err), MR_OK);
     while (batch.count > 0) {
-        if (mr_reader_read(reader, &batch, &err) != MR_OK) {
+        if (mr_reader_read(reader, 0, &batch, &err) != MR_OK) {
             fail_msg("%s", err.text);
         }
         for (size_t i = 0; i < batch.count; i++, next++) {
@@ -156,7 +157,7 @@ static void check_changelog(struct mr_log *log, int64_t end) {
     struct mr_batch batch;
     int64_t keys = end < 50 ? end : 50;
     assert_int_equal(mr_reader_open(log, &source, -1, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, keys);
     for (size_t i = 0; i < batch.count; i++) {
         int64_t number = strtoll(batch.messages[i].value.data, NULL, 10);

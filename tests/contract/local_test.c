@@ -59,7 +59,8 @@ static struct helper start_helper(const char *url, void (*work)(struct mr_log *l
     assert_true(helper.pid >= 0);
     if (helper.pid == 0) {
         struct mr_log *log;
-        if (mr_log_open(url, true, &mr_real_clock, &log, NULL) != MR_OK) {
+        if (mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, NULL) !=
+            MR_OK) {
             _exit(1);
         }
         work(log, arg);
@@ -88,7 +89,7 @@ static int end_helper(const struct helper *helper) {
 
 static void run_job(struct mr_log *log, int arg) {
     struct mr_session *worker;
-    struct mr_session_options options = {"j", "in", 0, 1};
+    struct mr_session_options options = {"j", "in", NULL, 0, 1};
     if (mr_session_open(log, &options, &worker, NULL) != MR_OK) {
         _exit(1);
     }
@@ -97,7 +98,7 @@ static void run_job(struct mr_log *log, int arg) {
 static void a_second_run_names_the_process_of_the_first(void **state) {
     struct mr_log_fixture *fixture = *state;
     struct mr_session *worker;
-    struct mr_session_options options = {"j", "in", 0, 1};
+    struct mr_session_options options = {"j", "in", NULL, 0, 1};
     struct mr_error err;
     char pid[32];
     struct helper helper = start_helper(fixture->url, run_job, 0);
@@ -147,7 +148,7 @@ static void producers_of_several_processes_share_a_topic(void **state) {
     int64_t offset = 0;
     assert_int_equal(mr_reader_open(fixture->log, &source, -1, &reader, NULL), MR_OK);
     while (batch.count > 0) {
-        assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+        assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
         for (size_t i = 0; i < batch.count; i++, offset++) {
             const struct mr_message *m = &batch.messages[i];
             assert_int_equal(m->offset, offset);

@@ -107,11 +107,11 @@ static void dump(struct mr_log *log, const char *name) {
         struct mr_batch batch = {.count = 0};
         must(mr_reader_open(log, &source, -1, &reader, &err), &err);
         do {
-            must(mr_reader_read(reader, &batch, &err), &err);
+            must(mr_reader_read(reader, MR_SECOND, &batch, &err), &err);
             for (size_t i = 0; i < batch.count; i++) {
                 dump_message(source.partition, &batch.messages[i]);
             }
-        } while (batch.count > 0);
+        } while (!batch.end);
         mr_reader_close(reader);
     }
 }
@@ -123,7 +123,9 @@ int main(int count, char **words) {
     }
     struct mr_error err = {{0}};
     struct mr_log *log = NULL;
-    must(mr_log_open(words[2], appends, &mr_real_clock, &log, &err), &err);
+    must(mr_log_open(words[2], &(struct mr_log_options){.make = appends}, &mr_real_clock, &log,
+                     &err),
+         &err);
     if (appends) {
         append(log, words[3], words[4]);
     } else {

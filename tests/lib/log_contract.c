@@ -100,7 +100,7 @@ static void records_keep_their_order_and_offsets_are_dense(void **state) {
     struct mr_batch batch;
     struct mr_partition source = mr_partition_at("t", 0);
     assert_int_equal(mr_reader_open(log_of(state), &source, -1, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 2);
     assert_int_equal(batch.messages[0].offset, 0);
     assert_int_equal(batch.messages[1].offset, 1);
@@ -134,7 +134,7 @@ static void everything_of_a_record_comes_back(void **state) {
     struct mr_batch batch;
     struct mr_partition source = mr_partition_at("t", 0);
     assert_int_equal(mr_reader_open(fixture->log, &source, 0, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     const struct mr_message *m = batch.messages;
     assert_int_equal(m->append_ns, now);
     assert_int_equal(m->timestamp_ns, 1234567890123456789);
@@ -160,7 +160,7 @@ static void nothing_and_empty_are_not_the_same(void **state) {
     struct mr_batch batch;
     struct mr_partition source = mr_partition_at("t", 0);
     assert_int_equal(mr_reader_open(log_of(state), &source, 0, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_null(batch.messages[0].key.data);
     assert_null(batch.messages[0].value.data);
     assert_int_equal(batch.messages[0].timestamp_ns, -1);
@@ -190,7 +190,7 @@ static void large_values_come_back_whole_and_aligned(void **state) {
     struct mr_batch batch;
     struct mr_partition source = mr_partition_at("t", 0);
     assert_int_equal(mr_reader_open(log_of(state), &source, 1, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 1);
     assert_true(mr_slice_equal(batch.messages[0].value, record.value));
     assert_int_equal((uintptr_t)batch.messages[0].value.data % 8, 0);
@@ -218,7 +218,7 @@ static void many_records_of_all_sizes_come_back(void **state) {
     size_t next = 0;
     assert_int_equal(mr_reader_open(log_of(state), &source, -1, &reader, NULL), MR_OK);
     while (batch.count > 0) {
-        assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+        assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
         for (size_t i = 0; i < batch.count; i++, next++) {
             assert_int_equal(batch.messages[i].offset, next);
             assert_int_equal(batch.messages[i].timestamp_ns, next);

@@ -38,21 +38,21 @@ static void a_new_job_is_assigned_without_an_offset(void **state) {
 
 static void an_input_that_is_not_there_is_refused(void **state) {
     struct mr_session *session;
-    struct mr_session_options options = {"j", "nowhere", 0, 1};
+    struct mr_session_options options = {"j", "nowhere", NULL, 0, 1};
     struct mr_error err;
     assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
     mr_assert_says(&err, "nowhere");
     options.job = "../j";
     assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
     mr_assert_says(&err, "no name");
-    options = (struct mr_session_options){"j", "changes", 0, 1};
+    options = (struct mr_session_options){"j", "changes", NULL, 0, 1};
     assert_int_equal(mr_session_open(log_of(state), &options, &session, &err), MR_REJECT);
     mr_assert_says(&err, "changelog");
 }
 
 static void a_second_run_of_a_job_is_refused(void **state) {
     struct mr_session *worker = open_job(state), *second;
-    struct mr_session_options options = {"j", "in", 0, 1};
+    struct mr_session_options options = {"j", "in", NULL, 0, 1};
     struct mr_error err;
     assert_int_equal(mr_session_open(log_of(state), &options, &second, &err), MR_REJECT);
     mr_assert_says(&err, "\"j\" already runs");
@@ -369,7 +369,7 @@ static void a_changelog_of_many_keys_comes_back_whole(void **state) {
     size_t count = 0;
     assert_int_equal(mr_reader_open(log_of(state), &source, -1, &reader, NULL), MR_OK);
     while (batch.count > 0) {
-        assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+        assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
         for (size_t i = 0; i < batch.count; i++, count++) {
             assert_true(mr_slice_equal(batch.messages[i].key, batch.messages[i].value));
         }
@@ -383,15 +383,15 @@ static void a_reader_at_the_end_goes_on_when_there_is_more(void **state) {
     struct mr_reader *reader;
     struct mr_batch batch;
     assert_int_equal(mr_reader_open(log_of(state), &source, -1, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 0);
     mr_produce(log_of(state), "in", 0, "a");
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 1);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 0);
     mr_produce(log_of(state), "in", 0, "b");
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.messages[0].offset, 1);
     mr_reader_close(reader);
 }
@@ -405,7 +405,7 @@ static void a_reader_begins_where_it_is_told(void **state) {
         mr_produce(log_of(state), "in", 0, i == 2 ? "last" : "x");
     }
     assert_int_equal(mr_reader_open(log_of(state), &source, 2, &reader, NULL), MR_OK);
-    assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
     assert_int_equal(batch.count, 1);
     assert_true(mr_slice_equal(batch.messages[0].value, mr_slice_of("last")));
     mr_reader_close(reader);

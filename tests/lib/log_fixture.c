@@ -8,7 +8,8 @@
 
 static void open_log(struct mr_log_fixture *fixture) {
     struct mr_error err;
-    if (mr_log_open(fixture->url, true, &fixture->clock, &fixture->log, &err) != MR_OK) {
+    if (mr_log_open(fixture->url, &(struct mr_log_options){.make = true}, &fixture->clock,
+                    &fixture->log, &err) != MR_OK) {
         fail_msg("%s", err.text);
     }
 }
@@ -96,7 +97,7 @@ struct mr_session *mr_open_worker(struct mr_log *log, const char *job, const cha
                                   uint32_t worker, uint32_t workers) {
     struct mr_session *session;
     struct mr_error err;
-    struct mr_session_options options = {job, input, worker, workers};
+    struct mr_session_options options = {job, input, NULL, worker, workers};
     if (mr_session_open(log, &options, &session, &err) != MR_OK) {
         fail_msg("%s", err.text);
     }
@@ -162,12 +163,12 @@ static size_t read_all(struct mr_log *log, const char *topic, uint32_t partition
     struct mr_partition source = {.partition = partition};
     snprintf(source.topic, sizeof source.topic, "%s", topic);
     struct mr_reader *reader;
-    struct mr_batch batch = {.count = 1};
+    struct mr_batch batch = {0};
     struct mr_error err;
     size_t count = 0;
     enum mr_status status = mr_reader_open(log, &source, -1, &reader, &err);
-    while (status == MR_OK && batch.count > 0) {
-        status = mr_reader_read(reader, &batch, &err);
+    while (status == MR_OK && !batch.end) {
+        status = mr_reader_read(reader, MR_SECOND, &batch, &err);
         for (size_t i = 0; status == MR_OK && i < batch.count; i++) {
             const struct mr_message *m = &batch.messages[i];
             assert_true(count < 4096);

@@ -124,7 +124,7 @@ static struct mr_store *store_of_changelog(const struct sim *sim, const struct m
     if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
         sim_fail(sim, "%s", err.text);
     }
-    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
             const struct mr_message *message = &batch.messages[i];
             if (!mr_slice_equal(message->key, mr_slice_of(MR_LAYOUT_KEY)) &&

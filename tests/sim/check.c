@@ -38,7 +38,7 @@ static void read_topic(const struct sim *sim, const char *topic, uint32_t partit
     if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
         sim_fail(sim, "%s", err.text);
     }
-    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
             visit(sim, arg, partition, &batch.messages[i]);
         }

@@ -247,7 +247,7 @@ static void take_partition(const struct sim *sim, struct sim_truth *truth, struc
     if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
         sim_fail(sim, "%s", err.text);
     }
-    while (mr_reader_read(reader, &batch, &err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
             take_message(&p, &batch.messages[i]);
         }

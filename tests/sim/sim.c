@@ -77,7 +77,8 @@ static void open_log(struct sim *sim) {
                              .partitions = sim->job.partitions,
                              .retention_ns = -1,
                              .retention_bytes = -1};
-    if (mr_log_open("memory:", true, &sim->clock, &sim->log, &err) != MR_OK ||
+    if (mr_log_open("memory:", &(struct mr_log_options){.make = true}, &sim->clock, &sim->log,
+                    &err) != MR_OK ||
         mr_log_create(sim->log, &input, &err) != MR_OK) {
         sim_fail(sim, "the log does not open: %s", err.text);
     }

@@ -106,7 +106,9 @@ static void headers_are_shown_when_asked_for(void **state) {
     struct mr_session *session;
     char url[512];
     snprintf(url, sizeof url, "local:%s/log", folder);
-    assert_int_equal(mr_log_open(url, true, &mr_real_clock, &log, NULL), MR_OK);
+    assert_int_equal(
+        mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, NULL),
+        MR_OK);
     assert_int_equal(mr_log_create(log, &topic, NULL), MR_OK);
     assert_int_equal(mr_session_open(log, &producer, &session, NULL), MR_OK);
     assert_int_equal(mr_session_append(session, &record, NULL), MR_OK);

@@ -25,7 +25,10 @@ static inline int open_log(void **state) {
     stop = false;
     err.text[0] = 0;
     target = (struct mr_target){.topic = "in", .retention_ns = -1, .stop = &stop};
-    return mr_log_open("memory:", true, &test_clock, &test_log, NULL) == MR_OK ? 0 : -1;
+    return mr_log_open("memory:", &(struct mr_log_options){.make = true}, &test_clock, &test_log,
+                       NULL) == MR_OK
+               ? 0
+               : -1;
 }
 
 static inline int close_log(void **state) {
@@ -43,7 +46,7 @@ static inline size_t each_record(uint32_t partition,
     size_t count = 0;
     assert_int_equal(mr_reader_open(test_log, &source, -1, &reader, &err), MR_OK);
     do {
-        assert_int_equal(mr_reader_read(reader, &batch, &err), MR_OK);
+        assert_int_equal(mr_reader_read(reader, 0, &batch, &err), MR_OK);
         for (size_t i = 0; i < batch.count; i++) {
             visit(arg, &batch.messages[i]);
         }

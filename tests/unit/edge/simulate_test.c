@@ -205,7 +205,9 @@ static void in_real_time_a_frame_comes_when_its_last_sample_is_due(void **state)
     what.start_ns = MR_NEVER;
     what.rate_hz = 1e5;
     what.span_ns = MR_SECOND / 4;
-    assert_int_equal(mr_log_open("memory:", true, &mr_real_clock, &log, &err), MR_OK);
+    assert_int_equal(
+        mr_log_open("memory:", &(struct mr_log_options){.make = true}, &mr_real_clock, &log, &err),
+        MR_OK);
     int64_t begin_ns = mr_real_clock.steady_ns(&mr_real_clock);
     assert_int_equal(mr_simulate(log, &target, &what, &written, &err), MR_OK);
     assert_true(mr_real_clock.steady_ns(&mr_real_clock) - begin_ns >= MR_SECOND / 4);

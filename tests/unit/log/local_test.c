@@ -33,7 +33,9 @@ static void refuse(const char *directory, const char *name, bool make, const cha
     struct mr_log *log;
     struct mr_error err;
     char *url = mr_path("local:%s%s", directory, name);
-    assert_int_equal(mr_log_open(url, make, &mr_real_clock, &log, &err), MR_REJECT);
+    assert_int_equal(
+        mr_log_open(url, &(struct mr_log_options){.make = make}, &mr_real_clock, &log, &err),
+        MR_REJECT);
     mr_assert_says(&err, part);
     free(url);
 }
@@ -66,7 +68,7 @@ static void one_log_can_be_opened_by_two_names(void **state) {
     char *url =
         mr_path("local:%s/../%s/log", directory_of(state), strrchr(directory_of(state), '/') + 1);
     mr_make_topic(log_of(state), "t", 1);
-    assert_int_equal(mr_log_open(url, false, &mr_real_clock, &log, NULL), MR_OK);
+    assert_int_equal(mr_log_open(url, NULL, &mr_real_clock, &log, NULL), MR_OK);
     struct mr_session *a = mr_open_producer(log_of(state)), *b = mr_open_producer(log);
     mr_append_text(a, "t", NULL, "a");
     mr_append_text(b, "t", NULL, "b");
@@ -163,7 +165,7 @@ static void a_reader_goes_from_file_to_file(void **state) {
     for (int i = 0; i < 12; i++) {
         produce_big(producers[i % 2], &written, 6);
         do {
-            assert_int_equal(mr_reader_read(reader, &batch, NULL), MR_OK);
+            assert_int_equal(mr_reader_read(reader, 0, &batch, NULL), MR_OK);
             for (size_t k = 0; k < batch.count; k++, seen++) {
                 memcpy(&number, batch.messages[k].value.data, sizeof number);
                 assert_int_equal(batch.messages[k].offset, seen);
@@ -236,7 +238,7 @@ static void a_reader_that_is_overtaken_by_retention_says_so(void **state) {
     for (int i = 0; i < 10; i++) {
         produce_big(producer, &written, 12);
     }
-    assert_int_equal(mr_reader_read(reader, &batch, &err), MR_FAIL);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, &err), MR_FAIL);
     mr_assert_says(&err, "offset 0 is no longer there");
     mr_reader_close(reader);
     mr_session_close(producer);

@@ -4,7 +4,9 @@
 static void refuse(const char *url, const char *part) {
     struct mr_log *log;
     struct mr_error err;
-    assert_int_equal(mr_log_open(url, true, &mr_real_clock, &log, &err), MR_REJECT);
+    assert_int_equal(
+        mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, &err),
+        MR_REJECT);
     assert_null(log);
     mr_assert_says(&err, part);
 }
@@ -23,8 +25,12 @@ static void kafka_is_told_that_it_comes_later(void **state) {
 static void each_memory_log_is_one_of_its_own(void **state) {
     struct mr_log *a, *b;
     struct mr_topic topic;
-    assert_int_equal(mr_log_open("memory:", true, &mr_real_clock, &a, NULL), MR_OK);
-    assert_int_equal(mr_log_open("memory:", true, &mr_real_clock, &b, NULL), MR_OK);
+    assert_int_equal(
+        mr_log_open("memory:", &(struct mr_log_options){.make = true}, &mr_real_clock, &a, NULL),
+        MR_OK);
+    assert_int_equal(
+        mr_log_open("memory:", &(struct mr_log_options){.make = true}, &mr_real_clock, &b, NULL),
+        MR_OK);
     mr_make_topic(a, "t", 1);
     assert_int_equal(mr_log_describe(b, "t", &topic, NULL), MR_REJECT);
     mr_log_close(a);

@@ -34,7 +34,9 @@ static int set_up(void **state) {
     struct mr_error err = {""};
     f->clock = mr_virtual_clock(0);
     assert_int_equal(mr_job_load_text("job.yaml", mr_slice_of(job), &f->plan, &faults), MR_OK);
-    assert_int_equal(mr_log_open("memory:", true, &f->clock, &f->log, &err), MR_OK);
+    assert_int_equal(
+        mr_log_open("memory:", &(struct mr_log_options){.make = true}, &f->clock, &f->log, &err),
+        MR_OK);
     assert_int_equal(mr_log_create(f->log, &input, &err), MR_OK);
     assert_int_equal(mr_run_prepare(f->plan, f->log, &err), MR_OK);
     assert_int_equal(mr_session_open(f->log, &producer, &f->producer, &err), MR_OK);

@@ -41,7 +41,9 @@ static int set_up(void **state) {
         .name = "in", .partitions = 1, .retention_ns = -1, .retention_bytes = -1};
     struct mr_session_options producer = {0};
     f->clock = mr_virtual_clock(1000 * MR_SECOND);
-    assert_int_equal(mr_log_open("memory:", true, &f->clock, &f->log, &f->err), MR_OK);
+    assert_int_equal(
+        mr_log_open("memory:", &(struct mr_log_options){.make = true}, &f->clock, &f->log, &f->err),
+        MR_OK);
     assert_int_equal(mr_log_create(f->log, &input, &f->err), MR_OK);
     assert_int_equal(mr_session_open(f->log, &producer, &f->producer, &f->err), MR_OK);
     *state = f;
@@ -97,7 +99,7 @@ static size_t rows(struct fixture *f, char last[512]) {
     struct mr_batch batch;
     size_t count = 0;
     assert_int_equal(mr_reader_open(f->log, &source, -1, &reader, &f->err), MR_OK);
-    while (mr_reader_read(reader, &batch, &f->err) == MR_OK && batch.count > 0) {
+    while (mr_reader_read(reader, 0, &batch, &f->err) == MR_OK && batch.count > 0) {
         const struct mr_message *message = &batch.messages[batch.count - 1];
         snprintf(last, 512, "%.*s", (int)message->value.length, message->value.data);
         count += batch.count;
