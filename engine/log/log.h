@@ -24,7 +24,7 @@
 
 #define MR_TOPIC_NAME_MAX 249 /* as Kafka: letters, digits, '.', '_', '-' */
 #define MR_PARTITIONS_MAX 1024
-#define MR_NOTE_MAX       3840 /* of a position: a broker's 4,096 less the writer; printable ASCII */
+#define MR_NOTE_MAX       3840 /* of a position, printable ASCII: 4,096 less the writer */
 
 struct mr_property {
     const char *name, *value; /* "security.protocol", "SASL_SSL"; librdkafka's own names */
