@@ -79,6 +79,11 @@ const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]);  /* "64 KiB", 
 /* The nearest of `names` (ends with NULL) by edits, when near enough to be a slip; else NULL. */
 const char *mr_nearest(const char *word, const char *const *names);
 
+/* A property of a log's client: "security.protocol", "sasl_ssl". The value may be a secret. */
+struct mr_property {
+    const char *name, *value;
+};
+
 /* ---- Options (see <millrace/option.h>): scalars only, for job files and command lines alike -- */
 struct mr_option;
 /* Parses `text` as the option says and stores it in `options`. MR_REJECT with a sentence that

@@ -54,11 +54,43 @@ static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *top
     }
 }
 
+/* HOST:PORT or [ADDRESS]:PORT */
+static bool is_broker(struct mr_slice text) {
+    static const char host[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    const char *colon = memrchr(text.data, ':', text.length);
+    int64_t port;
+    if (!colon || colon == text.data ||
+        !mr_parse_integer(
+            (struct mr_slice){colon + 1, text.length - (size_t)(colon + 1 - text.data)}, &port) ||
+        port < 1 || port > 65535) {
+        return false;
+    }
+    size_t length = (size_t)(colon - text.data);
+    if (text.data[0] == '[') {
+        return length > 2 && memchr(text.data, ']', length) == colon - 1;
+    }
+    return strspn(text.data, host) == length;
+}
+
+static bool is_brokers(const char *list) {
+    bool good = *list != '\0';
+    while (good && *list) {
+        size_t length = strcspn(list, ",");
+        good = is_broker((struct mr_slice){list, length}) && strcmp(list + length, ",") != 0;
+        list += length + (list[length] == ',');
+    }
+    return good;
+}
+
 static void check_log(struct mr_loader *loader, const struct mr_node *node) {
     if (strncmp(node->text, "kafka:", 6) == 0) {
-        mr_node_fault(loader, node, NULL, "this version does not have `kafka` yet");
+        if (strncmp(node->text, "kafka://", 8) != 0 || !is_brokers(node->text + 8)) {
+            mr_node_fault(loader, node, NULL,
+                          "a Kafka log is kafka://HOST:PORT, or several of its brokers with "
+                          "commas: kafka://broker-1:9092,broker-2:9092");
+        }
     } else if (strncmp(node->text, "local:", 6) != 0 && strncmp(node->text, "memory:", 7) != 0) {
-        mr_node_fault(loader, node, NULL, "a log is local:DIRECTORY or memory:");
+        mr_node_fault(loader, node, NULL, "a log is local:DIRECTORY, kafka://HOST:PORT or memory:");
     } else if (strcmp(node->text, "local:") == 0) {
         mr_node_fault(loader, node, NULL, "local: needs a directory, such as local:./data");
     }

@@ -125,12 +125,21 @@ static const char *field_name(const struct mr_plan *plan, int slot) {
 /* ---- Topics -----------------------------------------------------------------------------------
  */
 
+/* Names only: a value may be a secret. */
+static void print_properties(const struct mr_plan *plan, FILE *out) {
+    for (size_t i = 0; i < plan->property_count; i++) {
+        fprintf(out, "%s%s", i ? ", " : "  connected with ", plan->properties[i].name);
+    }
+    fputs(plan->property_count ? "\n" : "", out);
+}
+
 static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
     char count[MR_TEXT_MAX] = "";
     if (partitions > 0) {
         snprintf(count, sizeof count, ", %u partition%s", partitions, plural(partitions));
     }
     fprintf(out, "\ntopics of %s\n", plan->log_url);
+    print_properties(plan, out);
     fprintf(out, "  %-36s read: %s%s\n", plan->topic, plan->codec->name, count);
     for (size_t i = 0; i < plan->output_count; i++) {
         const struct mr_output *output = &plan->outputs[i];

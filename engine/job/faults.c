@@ -8,7 +8,8 @@
  * The first line is the one that editors and build systems know how to read. Faults are kept in
  * the order of the file, whatever the order of the checks, and at most MR_FAULTS_MAX of them, so
  * that a hostile file costs no more than a bad one. A line too long for a screen is not shown.
- * Columns count characters, not bytes. */
+ * Lines of the section `kafka` are not shown either: any of them may hold a password. Columns count
+ * characters, not bytes. */
 #include "engine/job/source.h"
 #include <stdlib.h>
 
@@ -32,6 +33,50 @@ static int count_characters(const char *text, size_t length) {
     return count;
 }
 
+/* Whether a line has the key `kafka`, quoted or not; a log's URL is none. */
+static bool has_kafka_key(struct mr_slice line) {
+    static const char key[] = "kafka";
+    const char *at = line.data, *end = line.data + line.length;
+    while ((at = memmem(at, (size_t)(end - at), key, strlen(key)))) {
+        at += strlen(key);
+        const char *colon = at;
+        while (colon < end && (*colon == ' ' || *colon == '"' || *colon == '\'')) {
+            colon++;
+        }
+        if (colon < end && *colon == ':' &&
+            (colon > at || colon + 1 == end || colon[1] == ' ' || colon[1] == '\r')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Whether the line at `start`, or one that encloses it by its indentation, is `kafka: ...`. By the
+ * text, not by the nodes: a file that is not well-formed has none. */
+static bool may_hold_secret(struct mr_slice text, size_t start) {
+    size_t indentation = SIZE_MAX;
+    for (;;) {
+        size_t end = start, blanks = 0;
+        while (end < text.length && text.data[end] != '\n') {
+            end++;
+        }
+        while (start + blanks < end && text.data[start + blanks] == ' ') {
+            blanks++;
+        }
+        if (start + blanks < end && blanks < indentation) {
+            if (has_kafka_key((struct mr_slice){text.data + start, end - start})) {
+                return true;
+            }
+            indentation = blanks;
+        }
+        if (start == 0 || indentation == 0) {
+            return false;
+        }
+        for (start--; start > 0 && text.data[start - 1] != '\n'; start--) {
+        }
+    }
+}
+
 /* Line, column, the line's text and the caret's width, from the place in bytes. */
 static void locate(const struct mr_source *source, struct mr_place_in_file place,
                    struct mr_fault *fault) {
@@ -52,7 +97,7 @@ static void locate(const struct mr_source *source, struct mr_place_in_file place
     fault->column = 1 + count_characters(text + start, at - start);
     size_t width = place.width < end - at ? place.width : end - at;
     fault->width = count_characters(text + at, width);
-    if (end - start <= SOURCE_LINE_MAX) {
+    if (end - start <= SOURCE_LINE_MAX && !may_hold_secret(source->text, start)) {
         fault->source = mr_allocate(end - start + 1);
         for (size_t i = 0; i < end - start; i++) {
             unsigned char byte = (unsigned char)text[start + i];

@@ -2,6 +2,7 @@
  *
  *   yaml.c    text -> nodes that remember line and column (libfyaml), ${VARIABLES} expanded
  *   load.c    nodes -> sections, by the option tables
+ *   kafka.c   the section `kafka`: properties of the client
  *   check.c   all that can be wrong, each fault with its place, in one pass
  *   plan.c    fields to slots, statistics to shared accumulators, topics, layout
  *   explain.c schema.c   what the plan will do; what a job file may say
@@ -64,9 +65,11 @@ struct mr_output {
 };
 
 struct mr_plan {
-    const char *job, *description; /* description: "" when none   */
-    const char *file;              /* as given on the command line */
-    const char *log_url;           /* "local:./data"               */
+    const char *job, *description;  /* description: "" when none   */
+    const char *file;               /* as given on the command line */
+    const char *log_url;            /* "local:./data"               */
+    struct mr_property *properties; /* of the client, from `kafka`  */
+    size_t property_count;
 
     const char *topic;
     const struct mr_codec_type *codec;

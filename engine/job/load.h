@@ -54,7 +54,7 @@ struct mr_section {
 /* The root's forms, in the order in which they are loaded. Operators are read between the two. */
 extern const struct mr_option mr_job_options[];
 extern const struct mr_form mr_input_forms[], mr_result_forms[];
-extern const struct mr_section mr_from_section, mr_output_section;
+extern const struct mr_section mr_from_section, mr_output_section, mr_kafka_section;
 
 /* Stores fallbacks, reads a map by its section, tells of unknown and missing keys. `options` may
  * be NULL when the section has none. */
@@ -73,6 +73,7 @@ bool mr_expect(struct mr_loader *loader, const struct mr_node *node, enum mr_nod
                const char *what);
 
 void mr_from_load(struct mr_loader *loader, const struct mr_node *node);
+void mr_kafka_load(struct mr_loader *loader, const struct mr_node *node);
 /* What holds where a section is not given. */
 void mr_sections_defaults(struct mr_loader *loader);
 
@@ -84,6 +85,7 @@ const char *const *mr_section_names(struct mr_loader *loader, const struct mr_op
 void mr_schema_section(struct mr_buffer *out, const struct mr_section *section);
 void mr_schema_window(struct mr_buffer *out);
 void mr_schema_stats(struct mr_buffer *out);
+void mr_kafka_schema(struct mr_buffer *out);
 
 /* ---- Faults at a node: silent where the node is broken already; never shows a variable's value */
 void mr_node_fault(struct mr_loader *loader, const struct mr_node *node, const char *suggestion,

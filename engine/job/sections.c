@@ -285,7 +285,8 @@ const struct mr_option mr_job_options[] = {
     {"description", MR_OPTION_TEXT, NULL, NONE, "One line for people",
      offsetof(struct mr_plan, description), 0, 0},
     {"log", MR_OPTION_TEXT, NULL, "local:./data",
-     "Where the topics are: a directory (local:./data) or memory (memory:); --log says otherwise",
+     "Where the topics are: a directory (local:./data), a Kafka cluster (kafka://HOST:PORT,...) or "
+     "memory (memory:); --log says otherwise",
      offsetof(struct mr_plan, log_url), 0, 0},
     {"retain", MR_OPTION_DURATION, NULL, "1h",
      "How long a closed window can still be revised by late records",
@@ -307,6 +308,11 @@ void mr_sections_defaults(struct mr_loader *loader) {
 }
 
 const struct mr_form mr_input_forms[] = {
+    {.name = "kafka",
+     .help = "How to connect where the log is Kafka",
+     .load = mr_kafka_load,
+     .section = &mr_kafka_section,
+     .schema = mr_kafka_schema},
     {.name = "from",
      .help = "What is read",
      .required = true,

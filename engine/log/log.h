@@ -26,10 +26,6 @@
 #define MR_PARTITIONS_MAX 1024
 #define MR_NOTE_MAX       3840 /* of a position, printable ASCII: 4,096 less the writer */
 
-struct mr_property {
-    const char *name, *value; /* "security.protocol", "SASL_SSL"; librdkafka's own names */
-};
-
 struct mr_log_options {
     bool make; /* a directory that is not there is created; else that is an error */
     const struct mr_property *properties; /* of the client; a log without one ignores them */

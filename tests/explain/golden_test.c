@@ -113,6 +113,19 @@ static void no_golden_shows_the_value_of_a_variable(void **state) {
     free(golden.data);
 }
 
+static void no_golden_shows_what_stands_under_kafka(void **state) {
+    static const char *const goldens[] = {"kafka", "kafka_bad", "kafka_broken"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "tests/explain/%s.txt", goldens[i]);
+        struct text golden = contents(path);
+        assert_true(golden.length > 0);
+        assert_null(strstr(golden.data, "swordfish"));
+        assert_null(strstr(golden.data, "hunter2"));
+        free(golden.data);
+    }
+}
+
 static void the_schema_of_the_jobs_is_current(void **state) {
     struct text now = printed(print_schema, NULL);
     assert_true(same_as_golden("jobs/job.schema.json", now));
@@ -129,6 +142,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_job_file_reads_as_its_golden),
         cmocka_unit_test(no_golden_shows_the_value_of_a_variable),
+        cmocka_unit_test(no_golden_shows_what_stands_under_kafka),
         cmocka_unit_test(the_schema_of_the_jobs_is_current),
         cmocka_unit_test(the_reference_of_the_jobs_is_current),
     };
