@@ -131,10 +131,18 @@ class Case(unittest.TestCase):
         subprocess.run([RAW, 'append', log or self.log, topic, str(partitions)], check=True,
                        input='\n'.join(lines).encode() + b'\n', cwd=self.folder)
 
+    def records(self, topic, log=None):
+        """The records of a topic, partition by partition, one after another."""
+        words = [RAW, 'dump', log or self.log, topic]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, encoding='utf-8',
+                              cwd=self.folder) as raw:
+            for line in raw.stdout:
+                yield Record(line.rstrip('\n'))
+        if raw.returncode != 0:
+            raise AssertionError(f'raw dump {topic} failed')
+
     def dump(self, topic, log=None):
-        out = subprocess.run([RAW, 'dump', log or self.log, topic], check=True,
-                             stdout=subprocess.PIPE, cwd=self.folder).stdout
-        return [Record(line) for line in out.decode().splitlines()]
+        return list(self.records(topic, log))
 
     def job(self, text, name='job.yaml'):
         path = self.folder / name
