@@ -1,11 +1,13 @@
-"""The fault proxy (proxy.c) from Python. MILLRACE_PROGRAM names a program in another build."""
-import os
+"""The fault proxy (proxy.c) from Python."""
 import pathlib
+import random
 import socket
 import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOOLS = pathlib.Path(os.environ.get('MILLRACE_PROGRAM', ROOT / 'build/release/millrace')).parent
+import cluster
+from harness import PROGRAM
+
+TOOLS = pathlib.Path(PROGRAM).parent / 'tests'
 
 # What Kafka calls the requests that the tests speak of.
 PRODUCE, FETCH, METADATA, INIT_PRODUCER_ID, END_TXN = 0, 1, 3, 22, 26
@@ -13,10 +15,23 @@ ADD_PARTITIONS, ADD_OFFSETS, TXN_OFFSET_COMMIT = 24, 25, 28
 
 
 def free_port():
-    """A port that nobody has at the moment."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return probe.getsockname()[1]
+    """A port that nobody has, below those that the system gives to outgoing connections: a client
+    that knocks in vain could otherwise meet itself."""
+    while True:
+        port = random.randrange(10240, 32768)
+        with socket.socket() as probe:
+            try:
+                probe.bind(('127.0.0.1', port))
+                return port
+            except OSError:
+                pass
+
+
+def broker_behind_proxy():
+    """A broker, and the proxy that its listener "proxied" sends its clients to."""
+    port = free_port()
+    broker = cluster.own('--advertise', str(port))
+    return broker, Proxy(int(broker.listeners()['behind'].rsplit(':', 1)[1]), port)
 
 
 class Proxy:
@@ -24,8 +39,9 @@ class Proxy:
 
     def __init__(self, broker_port, port=None):
         self.port = port or free_port()
+        self.address = f'127.0.0.1:{self.port}'
         self.process = subprocess.Popen(
-            [str(TOOLS / 'tests/proxy'), str(self.port), '127.0.0.1', str(broker_port)],
+            [str(TOOLS / 'proxy'), str(self.port), '127.0.0.1', str(broker_port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.answer()
 

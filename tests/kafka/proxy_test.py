@@ -7,6 +7,7 @@ import time
 import unittest
 
 from faults import END_TXN, PRODUCE, Proxy, free_port
+from harness import wait_for
 
 
 def request(key, number, client=b'test', body=b''):
@@ -199,8 +200,7 @@ class ProxyTest(unittest.TestCase):
                 self.assertEqual(self.echo.got, [1, 4])
                 self.proxy.tell('release', END_TXN, way)
                 self.assertTrue(self.echo.wait(lambda: self.echo.got == [1, 4, 2, 3]))
-                while not self.proxy.released():
-                    pass
+                wait_for(self.proxy.released, 'the answer')
                 self.assertEqual(self.proxy.released()[4:8], struct.pack('>i', 2))
                 self.assertEqual(self.proxy.held(), [])
 
