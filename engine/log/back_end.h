@@ -53,6 +53,10 @@ void mr_ring_reassign(struct mr_ring *ring);
 struct mr_seat *mr_ring_assign(struct mr_ring *ring);
 /* The seat of a partition that is ours; NULL: it is not. */
 struct mr_seat *mr_ring_find(const struct mr_ring *ring, uint32_t partition);
+/* Whether every position is of a partition that has been told to this worker, or will be. Says
+ * which one is not. */
+bool mr_ring_has(const struct mr_ring *ring, const char *input, const struct mr_position *positions,
+                 size_t count, struct mr_error *err);
 /* From now on the seat takes turns. */
 void mr_ring_start(struct mr_ring *ring, struct mr_seat *seat);
 /* The next started seat; there must be one. */

@@ -361,6 +361,10 @@ enum mr_commit mr_local_session_commit(struct mr_session *base, const struct mr_
     int64_t now_ns = s->log->base.clock->wall_ns(s->log->base.clock);
     now_ns = now_ns > 0 ? now_ns : 0;
     rest(s);
+    if (s->job[0] && !mr_ring_has(&s->ring, s->input.name, positions, count, err)) {
+        mr_local_session_abort(base);
+        return MR_FENCED;
+    }
     enum mr_commit commit = MR_ABORTED;
     if (!s->broken) {
         commit = s->job[0] ? commit_job(s, positions, count, now_ns) : commit_producer(s, now_ns);

@@ -99,7 +99,7 @@ struct mr_position {
 enum mr_commit {
     MR_COMMITTED,
     MR_ABORTED, /* nothing of it happened; restore and go on                                 */
-    MR_FENCED,  /* nothing happened, and the partitions are no longer ours                   */
+    MR_FENCED,  /* nothing happened: a partition, or the session, is no longer ours           */
     MR_UNKNOWN, /* perhaps: compare the committed offset                                     */
 };
 
@@ -114,7 +114,8 @@ struct mr_session_options {
 struct mr_append {
     const char *topic;
     uint32_t partition;
-    int64_t timestamp_ns;       /* -1: none; Kafka keeps whole milliseconds */
+    /* -1: none. Kafka keeps whole milliseconds, and of a plain topic the time of appending. */
+    int64_t timestamp_ns;
     struct mr_slice key, value; /* value.data == NULL: a tombstone */
     const struct mr_header *headers;
     size_t header_count;
@@ -219,8 +220,10 @@ enum mr_status mr_session_append(struct mr_session *session, const struct mr_app
                                  struct mr_error *err);
 /* Bytes appended since the last commit: the worker stops polling above a limit. */
 size_t mr_session_pending(const struct mr_session *session);
-/* Everything appended, and the positions, or nothing. Durable when MR_COMMITTED; else what was
- * appended is dropped and, but for MR_FENCED, the partitions are assigned anew by the next polls.
+/* Everything appended, and the positions, or nothing. Durable when MR_COMMITTED, and readers see
+ * it then or soon (those of a changelog wait for it); else what was appended is dropped and what
+ * is still the session's is assigned anew by the next polls. A position of a partition that is not
+ * the session's: MR_FENCED.
  * A producer's commit is all or nothing for each partition only: MR_UNKNOWN says that some of them
  * may have it. */
 enum mr_commit mr_session_commit(struct mr_session *session, const struct mr_position *positions,

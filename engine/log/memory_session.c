@@ -291,6 +291,11 @@ static enum mr_commit commit_locked(struct memory_session *s, const struct mr_po
         say_dead(err);
         return MR_FENCED;
     }
+    if (s->job && !mr_ring_has(&s->ring, s->input->topic.name, positions, count, err)) {
+        drop_pending(s, false);
+        mr_ring_reassign(&s->ring);
+        return MR_FENCED;
+    }
     bool fault = s->job && s->log->fault_set;
     bool applied = !fault || s->log->fault == MR_MEMORY_UNKNOWN_KEPT;
     if (applied) {

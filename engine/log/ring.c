@@ -55,6 +55,19 @@ struct mr_seat *mr_ring_find(const struct mr_ring *ring, uint32_t partition) {
     return NULL;
 }
 
+bool mr_ring_has(const struct mr_ring *ring, const char *input, const struct mr_position *positions,
+                 size_t count, struct mr_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        const struct mr_partition *source = &positions[i].source;
+        if (strcmp(source->topic, input) != 0 || !mr_ring_find(ring, source->partition)) {
+            mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u belongs to another worker",
+                         source->topic, (unsigned)source->partition);
+            return false;
+        }
+    }
+    return true;
+}
+
 void mr_ring_start(struct mr_ring *ring, struct mr_seat *seat) {
     if (seat->state != MR_SEAT_STARTED) {
         seat->state = MR_SEAT_STARTED;

@@ -191,5 +191,6 @@ int main(void) {
         ON_DISK(a_session_sees_what_another_process_appends),
     };
     signal(SIGPIPE, SIG_IGN); /* a helper may be killed */
-    return mr_log_contract_run("local") + cmocka_run_group_tests(tests, NULL, NULL);
+    return mr_log_contract_run("local") + mr_log_embedded_run("local") +
+           cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,10 +1,15 @@
-/* Builders for tests of the log: a log of its own, topics, records, and what is in them. */
+/* A log for one test, and what the tests of the suite share. */
 #include "tests/lib/log_contract.h"
 #include "tests/lib/temp.h"
 
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #define START_NS INT64_C(1763694600000000000)
+
+const char *mr_fixture_scheme;
+struct mr_world mr_world;
 
 static void open_log(struct mr_log_fixture *fixture) {
     struct mr_error err;
@@ -18,10 +23,7 @@ struct mr_log_fixture *mr_fixture_create(const char *scheme) {
     struct mr_log_fixture *fixture = mr_allocate(sizeof *fixture);
     fixture->directory = mr_temp_create();
     fixture->clock = mr_virtual_clock(START_NS);
-    struct mr_buffer url = {0};
-    mr_buffer_format(&url, "%s:%s/log", scheme, fixture->directory);
-    mr_buffer_add(&url, "", 1);
-    fixture->url = url.data;
+    assert_true(asprintf(&fixture->url, "%s:%s/log", scheme, fixture->directory) >= 0);
     open_log(fixture);
     return fixture;
 }
@@ -38,10 +40,19 @@ void mr_fixture_destroy(struct mr_log_fixture *fixture) {
     free(fixture);
 }
 
-const char *mr_fixture_scheme;
+int64_t mr_fixture_pass(struct mr_log_fixture *fixture) {
+    const struct mr_clock *clock = &fixture->clock;
+    int64_t began_ns = clock->wall_ns(clock);
+    fixture->clock.virtual_ns += MR_SECOND;
+    while (clock->wall_ns(clock) < began_ns + MR_SECOND / 500) { /* the real one moves by itself */
+    }
+    return clock->wall_ns(clock);
+}
 
 int mr_fixture_set_up(void **state) {
-    *state = mr_fixture_create(mr_fixture_scheme);
+    struct mr_log_fixture *fixture = mr_fixture_create(mr_fixture_scheme);
+    mr_world = (struct mr_world){.fixture = fixture, .log = fixture->log};
+    *state = fixture;
     return 0;
 }
 
@@ -50,162 +61,41 @@ int mr_fixture_tear_down(void **state) {
     return 0;
 }
 
+/* On a broker all tests of all programs share one namespace. */
+const char *mr_name(const char *plain) {
+    static char prefix[48];
+    static unsigned tests;
+    struct mr_log_fixture *fixture = mr_world.fixture;
+    if (!prefix[0]) {
+        snprintf(prefix, sizeof prefix, "%llx-%d", (unsigned long long)time(NULL), (int)getpid());
+    }
+    tests += fixture->name_count == 0;
+    assert_true(fixture->name_count < sizeof fixture->names / sizeof *fixture->names);
+    char *name = fixture->names[fixture->name_count++];
+    snprintf(name, sizeof fixture->names[0], "%s-%u-%s", prefix, tests, plain);
+    return name;
+}
+
+int mr_world_set_up(void **state) {
+    mr_fixture_set_up(state);
+    mr_world.job = mr_name("j");
+    mr_world.in = mr_name("in");
+    mr_world.out = mr_name("out");
+    mr_world.changes = mr_name("changes");
+    mr_make_topic(mr_world.log, mr_world.in, 1);
+    mr_make_job_topic(mr_world.log, mr_world.out, mr_world.job, MR_KEEP_RECORDS);
+    mr_make_job_topic(mr_world.log, mr_world.changes, mr_world.job, MR_KEEP_LAST_OF_KEY);
+    return 0;
+}
+
 int mr_log_contract_run(const char *scheme) {
+    const struct mr_suite *suites[] = {&mr_topic_contract, &mr_session_contract, &mr_group_contract,
+                                       &mr_changelog_contract};
+    int failures = 0;
     mr_fixture_scheme = scheme;
-    return _cmocka_run_group_tests("topics and records", mr_topic_contract, mr_topic_contract_count,
-                                   NULL, NULL) +
-           _cmocka_run_group_tests("sessions", mr_session_contract, mr_session_contract_count, NULL,
-                                   NULL);
-}
-
-static void make(struct mr_log *log, const struct mr_topic *topic) {
-    struct mr_error err;
-    if (mr_log_create(log, topic, &err) != MR_OK) {
-        fail_msg("%s", err.text);
+    for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
+        failures += _cmocka_run_group_tests(suites[i]->name, suites[i]->tests, suites[i]->count,
+                                            NULL, NULL);
     }
-}
-
-void mr_make_topic(struct mr_log *log, const char *name, uint32_t partitions) {
-    struct mr_topic topic = {.partitions = partitions, .retention_ns = -1, .retention_bytes = -1};
-    snprintf(topic.name, sizeof topic.name, "%s", name);
-    make(log, &topic);
-}
-
-void mr_make_job_topic(struct mr_log *log, const char *name, const char *job,
-                       enum mr_retention_kind kind) {
-    struct mr_topic topic = {
-        .partitions = 1, .kind = kind, .retention_ns = -1, .retention_bytes = -1};
-    snprintf(topic.name, sizeof topic.name, "%s", name);
-    snprintf(topic.job, sizeof topic.job, "%s", job);
-    make(log, &topic);
-}
-
-void mr_produce(struct mr_log *log, const char *topic, uint32_t partition, const char *value) {
-    struct mr_session *producer;
-    struct mr_error err = {""};
-    struct mr_append record = {
-        .topic = topic, .partition = partition, .timestamp_ns = -1, .value = mr_slice_of(value)};
-    if (mr_session_open(log, &(struct mr_session_options){0}, &producer, &err) != MR_OK ||
-        mr_session_append(producer, &record, &err) != MR_OK ||
-        mr_session_commit(producer, NULL, 0, &err) != MR_COMMITTED) {
-        fail_msg("%s", err.text);
-    }
-    mr_session_close(producer);
-}
-
-struct mr_session *mr_open_worker(struct mr_log *log, const char *job, const char *input,
-                                  uint32_t worker, uint32_t workers) {
-    struct mr_session *session;
-    struct mr_error err;
-    struct mr_session_options options = {job, input, NULL, worker, workers};
-    if (mr_session_open(log, &options, &session, &err) != MR_OK) {
-        fail_msg("%s", err.text);
-    }
-    return session;
-}
-
-struct mr_session *mr_open_producer(struct mr_log *log) {
-    struct mr_session *producer;
-    struct mr_error err;
-    if (mr_session_open(log, &(struct mr_session_options){0}, &producer, &err) != MR_OK) {
-        fail_msg("%s", err.text);
-    }
-    return producer;
-}
-
-enum mr_commit mr_commit_at(struct mr_session *session, const char *topic, int64_t offset,
-                            const char *note) {
-    struct mr_position position = {mr_partition_at(topic, 0), offset, mr_slice_of(note)};
-    return mr_session_commit(session, &position, 1, NULL);
-}
-
-void mr_assert_says(const struct mr_error *err, const char *part) {
-    if (!strstr(err->text, part)) {
-        fail_msg("expected \"%s\" in \"%s\"", part, err->text);
-    }
-}
-
-void mr_poll_for(struct mr_session *session, enum mr_event_kind kind, struct mr_event *event) {
-    struct mr_error err;
-    for (int i = 0; i < 1000; i++) {
-        enum mr_status status = mr_session_poll(session, 0, event, &err);
-        if (status == MR_OK && event->kind == MR_EVENT_ASSIGNED && kind != MR_EVENT_ASSIGNED) {
-            status = mr_session_start(session, &event->source, event->offset, &err);
-        }
-        if (status != MR_OK) {
-            fail_msg("%s", err.text);
-        }
-        if (event->kind == kind) {
-            return;
-        }
-    }
-    fail_msg("the event %d did not come", (int)kind);
-}
-
-void mr_append_text(struct mr_session *session, const char *topic, const char *key,
-                    const char *value) {
-    struct mr_error err;
-    struct mr_append record = {.topic = topic, .timestamp_ns = -1};
-    record.key = key ? mr_slice_of(key) : (struct mr_slice){0};
-    record.value = value ? mr_slice_of(value) : (struct mr_slice){0};
-    if (mr_session_append(session, &record, &err) != MR_OK) {
-        fail_msg("%s", err.text);
-    }
-}
-
-static int by_text(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* Reads to the end; each record becomes a text of its own. */
-static size_t read_all(struct mr_log *log, const char *topic, uint32_t partition, bool keys,
-                       char *texts[4096]) {
-    struct mr_partition source = {.partition = partition};
-    snprintf(source.topic, sizeof source.topic, "%s", topic);
-    struct mr_reader *reader;
-    struct mr_batch batch = {0};
-    struct mr_error err;
-    size_t count = 0;
-    enum mr_status status = mr_reader_open(log, &source, -1, &reader, &err);
-    while (status == MR_OK && !batch.end) {
-        status = mr_reader_read(reader, MR_SECOND, &batch, &err);
-        for (size_t i = 0; status == MR_OK && i < batch.count; i++) {
-            const struct mr_message *m = &batch.messages[i];
-            assert_true(count < 4096);
-            int length = asprintf(&texts[count++], "%.*s%s%.*s", keys ? (int)m->key.length : 0,
-                                  m->key.data ? m->key.data : "", keys ? "=" : "",
-                                  (int)m->value.length, m->value.data ? m->value.data : "");
-            assert_true(length >= 0);
-        }
-    }
-    if (status != MR_OK) {
-        fail_msg("%s", err.text);
-    }
-    mr_reader_close(reader);
-    return count;
-}
-
-static const char *join(char **texts, size_t count) {
-    static char joined[65536];
-    size_t length = 0;
-    joined[0] = '\0';
-    for (size_t i = 0; i < count; i++) {
-        length += (size_t)snprintf(joined + length, sizeof joined - length, "%s%s", i ? " " : "",
-                                   texts[i]);
-        assert_true(length < sizeof joined);
-        free(texts[i]);
-    }
-    return joined;
-}
-
-const char *mr_values(struct mr_log *log, const char *topic, uint32_t partition) {
-    char *texts[4096];
-    return join(texts, read_all(log, topic, partition, false, texts));
-}
-
-const char *mr_kept(struct mr_log *log, const char *topic) {
-    char *texts[4096];
-    size_t count = read_all(log, topic, 0, true, texts);
-    qsort(texts, count, sizeof *texts, by_text);
-    return join(texts, count);
+    return failures;
 }
