@@ -10,7 +10,6 @@
 #include "engine/cli/cli.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -292,21 +291,4 @@ int mr_cli_main(const struct mr_command *const *commands, int argc, char **argv)
         return flushed(MR_EXIT_OK);
     }
     return flushed(run_command(command, argc - 2, argv + 2));
-}
-
-/* ---- Signals ------------------------------------------------------------------------------- */
-static atomic_bool stop_asked;
-
-static void on_signal(int number) {
-    if (atomic_exchange(&stop_asked, true)) {
-        _exit(128 + number);
-    }
-}
-
-const atomic_bool *mr_catch_signals(void) {
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: reads are interrupted */
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    return &stop_asked;
 }

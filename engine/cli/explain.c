@@ -1,12 +1,12 @@
 /* millrace explain JOB: topics, steps, time and state of a job, before it runs. The log is asked
  * for the number of partitions when it is there; the job can be explained without it. */
-#include "engine/cli/cli.h"
-#include "engine/job/job.h"
-#include "engine/log/log.h"
+#include "engine/cli/connect.h"
+
+#define PATIENCE (5 * MR_SECOND)
 
 struct flags {
     double groups;
-    const char *log;
+    const char *log, *kafka;
 };
 
 static const struct mr_option flags[] = {
@@ -15,23 +15,36 @@ static const struct mr_option flags[] = {
      .offset = offsetof(struct flags, groups), .minimum = 1, .maximum = 1e12},
     {"log", MR_OPTION_TEXT, .fallback = "", .help = "The log, instead of the job file's",
      .offset = offsetof(struct flags, log)},
+    MR_KAFKA_FLAG(struct flags),
     {0},
 };
 
-/* 0: not known. */
-static uint32_t count_partitions(const struct mr_plan *plan, const char *url) {
-    struct mr_log *log = NULL;
+/* 0 partitions: not known, and no fault. */
+static int count_partitions(const struct mr_plan *plan, const struct flags *asked,
+                            uint32_t *partitions) {
+    struct mr_connect how = {
+        .url = *asked->log ? asked->log : plan->log_url,
+        .plan = plan,
+        .file = asked->kafka,
+        .late = "the broker did not answer in time",
+    };
+    struct mr_log *log;
     struct mr_topic topic;
-    struct mr_error err;
-    uint32_t partitions = 0;
-    if (mr_log_open(url, NULL, &mr_real_clock, &log, &err) != MR_OK) {
-        return 0;
+    struct mr_error err = {""};
+    int code = mr_connect(&how, &log, &err);
+    *partitions = 0;
+    if (code == MR_EXIT_CONFIGURATION) {
+        mr_note("%s", err.text);
+        return code;
     }
-    if (mr_log_describe(log, plan->topic, &topic, &err) == MR_OK) {
-        partitions = topic.partitions;
+    if (log && mr_is_cluster(how.url)) {
+        mr_stop_after(PATIENCE);
+    }
+    if (log && mr_log_describe(log, plan->topic, &topic, &err) == MR_OK) {
+        *partitions = topic.partitions;
     }
     mr_log_close(log);
-    return partitions;
+    return MR_EXIT_OK;
 }
 
 static int run(const void *given, int argc, char **argv) {
@@ -47,10 +60,13 @@ static int run(const void *given, int argc, char **argv) {
     if (status != MR_OK) {
         return MR_EXIT_CONFIGURATION;
     }
-    const char *url = asked->log && *asked->log ? asked->log : plan->log_url;
-    mr_plan_explain(plan, (uint64_t)asked->groups, count_partitions(plan, url), stdout);
+    uint32_t partitions;
+    int code = count_partitions(plan, asked, &partitions);
+    if (code == MR_EXIT_OK) {
+        mr_plan_explain(plan, (uint64_t)asked->groups, partitions, stdout);
+    }
     mr_plan_destroy(plan);
-    return MR_EXIT_OK;
+    return code;
 }
 
 const struct mr_command mr_explain_command = {

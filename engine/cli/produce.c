@@ -1,11 +1,11 @@
 /* millrace produce: lines of JSON, or simulated instruments, into a topic. */
-#include "engine/cli/cli.h"
+#include "engine/cli/connect.h"
 #include "engine/edge/edge.h"
 
 #include <unistd.h>
 
 struct flags {
-    const char *log, *key, *rate, *start;
+    const char *log, *kafka, *key, *rate, *start;
     double partitions, devices, first_device, seed;
     int64_t retention_ns, span_ns;
     int simulate, speed;
@@ -15,7 +15,9 @@ enum { SPEED_1X, SPEED_MAX };
 
 #define AT(member) offsetof(struct flags, member)
 static const struct mr_option flag_rows[] = {
-    {"log", MR_OPTION_TEXT, NULL, NULL, "Where the topic is, such as local:./data", AT(log), 0, 0},
+    {"log", MR_OPTION_TEXT, NULL, NULL,
+     "Where the topic is, such as local:./data or kafka://HOST:PORT", AT(log), 0, 0},
+    MR_KAFKA_FLAG(struct flags),
     {"key", MR_OPTION_TEXT, NULL, "", "The field whose value becomes the record's key", AT(key), 0,
      0},
     {"partitions", MR_OPTION_NUMBER, NULL, "0",
@@ -127,10 +129,15 @@ static int produce(const void *flags_, int argc, char **argv) {
     };
     struct mr_error err = {{0}};
     struct mr_log *log;
-    if (mr_log_open(flags->log, &(struct mr_log_options){.make = true}, &mr_real_clock, &log,
-                    &err) != MR_OK) {
+    code = mr_connect(&(struct mr_connect){.url = flags->log,
+                                           .file = flags->kafka,
+                                           .make = true,
+                                           .late = "the broker did not answer in time; the last "
+                                                   "records may or may not be written"},
+                      &log, &err);
+    if (code != MR_EXIT_OK) {
         mr_note("%s", err.text);
-        return MR_EXIT_FAILED;
+        return code;
     }
     struct mr_written written;
     int64_t begin_ns = mr_real_clock.steady_ns(&mr_real_clock);

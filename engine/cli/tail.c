@@ -6,8 +6,7 @@
  *
  * What is printed stays on one line and cannot speak to the terminal: a line end in a value becomes
  * a blank (in JSON it can only be space between words), other control bytes become \xNN. */
-#include "engine/cli/cli.h"
-#include "engine/log/log.h"
+#include "engine/cli/connect.h"
 
 #include <errno.h>
 #include <millrace/codec.h>
@@ -21,14 +20,16 @@
 #define NAP_MS      50
 
 struct flags {
-    const char *log, *from;
+    const char *log, *kafka, *from;
     bool until_end, with_key, with_headers;
     double count;
 };
 
 #define AT(member) offsetof(struct flags, member)
 static const struct mr_option flag_rows[] = {
-    {"log", MR_OPTION_TEXT, NULL, NULL, "Where the topic is, such as local:./data", AT(log), 0, 0},
+    {"log", MR_OPTION_TEXT, NULL, NULL,
+     "Where the topic is, such as local:./data or kafka://HOST:PORT", AT(log), 0, 0},
+    MR_KAFKA_FLAG(struct flags),
     {"from", MR_OPTION_TEXT, NULL, "start", "start, end, or an offset of each partition", AT(from),
      0, 0},
     {"until-end", MR_OPTION_BOOL, NULL, "false", "Stop at the end instead of waiting for more",
@@ -272,15 +273,18 @@ static int tail(const void *flags_, int argc, char **argv) {
     struct tail it = {.flags = flags, .stop = mr_catch_signals()};
     struct mr_error err = {{0}};
     struct mr_log *log;
-    enum mr_status status = mr_log_open(flags->log, NULL, &mr_real_clock, &log, &err);
-    if (status == MR_OK) {
-        status = show(&it, log, argv[0], &err);
-        mr_log_close(log);
+    int code = mr_connect(&(struct mr_connect){.url = flags->log,
+                                               .file = flags->kafka,
+                                               .late = "the broker did not answer in time"},
+                          &log, &err);
+    if (code == MR_EXIT_OK && show(&it, log, argv[0], &err) != MR_OK) {
+        code = MR_EXIT_FAILED;
     }
-    if (status != MR_OK) {
+    mr_log_close(log);
+    if (code != MR_EXIT_OK) {
         mr_note("%s", err.text);
     }
-    return status == MR_OK ? MR_EXIT_OK : MR_EXIT_FAILED;
+    return code;
 }
 
 const struct mr_command mr_tail_command = {

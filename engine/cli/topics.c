@@ -1,17 +1,17 @@
 /* millrace topics: what a log holds, and with --check whether all of it can still be read. */
-#include "engine/cli/cli.h"
-#include "engine/log/log.h"
+#include "engine/cli/connect.h"
 
 #include <stdlib.h>
 
 struct flags {
-    const char *log;
+    const char *log, *kafka;
     bool check;
 };
 
 static const struct mr_option flag_rows[] = {
-    {"log", MR_OPTION_TEXT, NULL, NULL, "Which log, such as local:./data",
+    {"log", MR_OPTION_TEXT, NULL, NULL, "Which log, such as local:./data or kafka://HOST:PORT",
      offsetof(struct flags, log), 0, 0},
+    MR_KAFKA_FLAG(struct flags),
     {"check", MR_OPTION_BOOL, NULL, "false", "Read everything and compare the checksums",
      offsetof(struct flags, check), 0, 0},
     {0},
@@ -106,22 +106,27 @@ static int topics(const void *flags_, int argc, char **argv) {
         return mr_usage_error(&mr_topics_command, "unexpected argument %s", argv[0]);
     }
     struct mr_error err = {{0}};
-    struct mr_log *log = NULL;
+    struct mr_log *log;
     struct mr_topic *list = NULL;
     size_t count = 0;
-    enum mr_status status = mr_log_open(flags->log, NULL, &mr_real_clock, &log, &err);
-    if (status == MR_OK) {
+    enum mr_status status = MR_FAIL;
+    int code = mr_connect(&(struct mr_connect){.url = flags->log,
+                                               .file = flags->kafka,
+                                               .late = "the broker did not answer in time"},
+                          &log, &err);
+    if (code == MR_EXIT_OK) {
         status = mr_log_list(log, &list, &count, &err);
     }
     if (status == MR_OK) {
         status = flags->check ? check_all(log, list, count) : list_all(log, list, count, &err);
     }
+    code = code == MR_EXIT_OK && status != MR_OK ? MR_EXIT_FAILED : code;
     free(list);
     mr_log_close(log);
     if (err.text[0]) {
         mr_note("%s", err.text);
     }
-    return status == MR_OK ? MR_EXIT_OK : MR_EXIT_FAILED;
+    return code;
 }
 
 const struct mr_command mr_topics_command = {

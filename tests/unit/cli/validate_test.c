@@ -9,13 +9,7 @@
 static int run(const struct mr_command *command, int argc, char **argv) {
     void *flags = mr_allocate(command->flags_size);
     struct mr_arena *memory = mr_arena_create();
-    for (const struct mr_option *flag = command->flags; flag->name; flag++) {
-        struct mr_error err;
-        if (flag->fallback && *flag->fallback) {
-            assert_int_equal(
-                mr_option_parse(flag, mr_slice_of(flag->fallback), flags, memory, &err), MR_OK);
-        }
-    }
+    mr_option_defaults(command->flags, flags, memory);
     int code = command->run(flags, argc, argv);
     mr_arena_destroy(memory);
     free(flags);
