@@ -4,7 +4,7 @@
  *   kafka.c           the descriptor: open, close; the URL; the two shared clients
  *   kafka_config.c    properties -> the configuration of a client in one of its roles; secrets
  *   kafka_error.c     what librdkafka says -> what to do, and a sentence; waiting for a broker
- *   kafka_admin.c     describe, create, list, bounds, check, reset
+ *   kafka_admin.c     describe, create, list, bounds, check, reset, permits
  *   kafka_message.c   its messages -> ours, without a copy
  *   kafka_reader.c    a partition without a group: tail, show, restore
  *   kafka_session.c   a worker's or a producer's side: poll, turns, start
@@ -34,6 +34,9 @@ struct mr_kafka_log {
     const atomic_bool *stop;    /* NULL: never */
     pthread_mutex_t lock;       /* of what follows */
     rd_kafka_t *admin, *reader; /* made on first use */
+    rd_kafka_resp_err_t heard;  /* the last trouble of one of the two; 0: none */
+    char heard_text[256];
+    struct mr_kafka_reader *readers; /* those on the shared client */
 };
 
 /* ---- kafka.c -------------------------------------------------------------------------------- */
@@ -52,6 +55,9 @@ enum mr_status mr_kafka_conf(const struct mr_kafka_log *log, enum mr_kafka_role 
 /* A client of this configuration, which it takes in any case. */
 enum mr_status mr_kafka_client(const struct mr_kafka_log *log, enum mr_kafka_role role,
                                rd_kafka_conf_t *conf, rd_kafka_t **client, struct mr_error *err);
+bool mr_kafka_is_secret(const char *property);
+/* Puts stars over the values of secret properties. */
+void mr_kafka_clean(const struct mr_kafka_log *log, char *text);
 
 /* ---- kafka_error.c -------------------------------------------------------------------------- */
 enum mr_kafka_verdict {
@@ -74,14 +80,29 @@ struct mr_kafka_wait {
 /* Waits a while. false: the log's `stop` was set; err says so. */
 bool mr_kafka_wait(const struct mr_kafka_log *log, struct mr_kafka_wait *wait, const char *doing,
                    const char *reason, struct mr_error *err);
+/* The same without the pause, for who waits elsewhere. Says nothing within the first second. */
+void mr_kafka_wait_tell(const struct mr_kafka_log *log, struct mr_kafka_wait *wait,
+                        const char *doing, const char *reason);
 void mr_kafka_wait_over(const struct mr_kafka_log *log, struct mr_kafka_wait *wait);
+bool mr_kafka_stopped(const struct mr_kafka_log *log, const char *doing, struct mr_error *err);
+
+/* The error callback of the shared clients; `arg` is the log. */
+void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg);
+/* A call on a shared client failed. MR_OK: it was waited a while, try again; else what is wrong,
+ * by `code` or, where that says only that nothing came, by what the client said meanwhile. */
+enum mr_status mr_kafka_retry(struct mr_kafka_log *log, rd_kafka_t *client,
+                              struct mr_kafka_wait *wait, const char *doing,
+                              rd_kafka_resp_err_t code, struct mr_error *err);
+/* It worked. */
+void mr_kafka_done(struct mr_kafka_log *log, struct mr_kafka_wait *wait);
 
 /* ---- kafka_message.c ------------------------------------------------------------------------ */
 /* Messages of one partition, borrowed from librdkafka until the next fill or finish. */
 struct mr_kafka_batch {
     rd_kafka_message_t **raw;
     struct mr_message *messages;
-    size_t raw_count, raw_capacity, capacity;
+    size_t raw_count, capacity;
+    size_t at; /* raw messages before it were given */
     struct mr_arena *headers;
     size_t want; /* messages to ask for next: about MR_BATCH_BYTES of them   */
 };
@@ -94,7 +115,8 @@ enum mr_kafka_fill {
 void mr_kafka_batch_init(struct mr_kafka_batch *batch);
 void mr_kafka_batch_finish(struct mr_kafka_batch *batch);
 /* Takes what `queue` has, at most about a mebibyte. Drops what is below *next; moves *next behind
- * the last one. An end that comes behind messages is told by the call after. */
+ * the last one. An end that comes behind messages is told by the call after. Sets the messages,
+ * their count and append_stamped of `out`. */
 enum mr_kafka_fill mr_kafka_batch_fill(struct mr_kafka_batch *batch, rd_kafka_queue_t *queue,
                                        int64_t timeout_ns, int64_t *next, struct mr_batch *out,
                                        int64_t *end, rd_kafka_resp_err_t *code,
@@ -113,6 +135,7 @@ enum mr_status mr_kafka_check(struct mr_log *log, const char *topic, struct mr_c
                               struct mr_error *err);
 enum mr_status mr_kafka_reset(struct mr_log *log, const char *job, const char *changelog,
                               struct mr_error *err);
+enum mr_status mr_kafka_permits(struct mr_log *log, const char *job, struct mr_error *err);
 /* The high watermark whatever transactions hold back: what a restore must reach. */
 enum mr_status mr_kafka_true_end(struct mr_kafka_log *log, const struct mr_partition *source,
                                  int64_t *end, struct mr_error *err);

@@ -109,11 +109,16 @@ enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *cha
     if (mr_name_check(job, err) != MR_OK) {
         return MR_REJECT;
     }
-    if (mr_log_describe(log, changelog, &topic, NULL) == MR_OK && strcmp(topic.job, job) != 0) {
+    if (mr_log_describe(log, changelog, &topic, NULL) == MR_OK &&
+        (topic.kind != MR_KEEP_LAST_OF_KEY || (topic.job[0] && strcmp(topic.job, job) != 0))) {
         return mr_error_set(err, MR_REJECT, "topic \"%s\" is no changelog of job \"%s\"", changelog,
                             job);
     }
     return log->type->reset(log, job, changelog, err);
+}
+
+enum mr_status mr_log_permits(struct mr_log *log, const char *job, struct mr_error *err) {
+    return log->type->permits ? log->type->permits(log, job, err) : MR_OK;
 }
 
 static enum mr_status check_input(struct mr_log *log, const struct mr_session_options *options,

@@ -149,6 +149,9 @@ struct mr_log_type {
     enum mr_status (*reset)(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
 
+    /* NULL: nobody is kept out */
+    enum mr_status (*permits)(struct mr_log *log, const char *job, struct mr_error *err);
+
     enum mr_status (*session_open)(struct mr_log *log, const struct mr_session_options *options,
                                    struct mr_session **session, struct mr_error *err);
     enum mr_status (*poll)(struct mr_session *session, int64_t timeout_ns, struct mr_event *event,
@@ -170,7 +173,7 @@ struct mr_log_type {
 };
 
 extern const struct mr_log_type *const mr_log_types[]; /* ends with NULL */
-extern const struct mr_log_type mr_local_log, mr_memory_log;
+extern const struct mr_log_type mr_local_log, mr_memory_log, mr_kafka_log;
 
 /* ---- The face that the other rooms use ------------------------------------------------------ */
 
@@ -200,6 +203,10 @@ enum mr_status mr_log_check(struct mr_log *log, const char *topic, struct mr_che
  * stays. MR_REJECT while the job runs. */
 enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
+
+/* Whether this user may run the job: join its group, commit its positions and transactions. Asks
+ * for nothing that a running job would notice. */
+enum mr_status mr_log_permits(struct mr_log *log, const char *job, struct mr_error *err);
 
 /* MR_REJECT when the input topic is not there. Of two sessions of one job, instance and worker at
  * most one can commit: the second is refused, or the first is MR_FENCED from then on. */

@@ -1,0 +1,197 @@
+/* The Kafka log: topics of a cluster, through librdkafka.
+ *
+ *     kafka://a:9092,b          the brokers to ask first; port 9092 when none is given
+ *     what describes or reads   two clients that the whole log shares, made on first use
+ *     a session                 clients of its own (kafka_session.c)
+ *
+ * The two: an admin client, which sees what transactions still hold back, and a reader, which does
+ * not. Opening a log talks to nobody: a broker that is away is met, and waited for, by the first
+ * call that needs it.
+ *
+ * Who may do what is the business of the cluster's ACLs: this log keeps no owners of topics. */
+#include "engine/log/kafka.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#define EXAMPLE "expected kafka://HOST[:PORT],..., such as kafka://broker-1:9092,broker-2:9092"
+
+/* ---- The URL ----------------------------------------------------------------------------------
+ */
+
+static bool valid_port(struct mr_slice port) {
+    int64_t number;
+    return mr_parse_integer(port, &number) && number >= 1 && number <= 65535;
+}
+
+/* One of the list; "[::1]:9092" is an address of version 6. */
+static bool add_broker(struct mr_buffer *brokers, struct mr_slice item) {
+    const char *bracket =
+        item.length && item.data[0] == '[' ? memchr(item.data, ']', item.length) : NULL;
+    size_t name = bracket ? (size_t)(bracket - item.data) + 1 : 0;
+    while (!bracket && name < item.length && item.data[name] != ':') {
+        char c = item.data[name];
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '.' || c == '-' || c == '_')) {
+            return false;
+        }
+        name++;
+    }
+    struct mr_slice port = {"9092", 4};
+    if (name < item.length) {
+        port = (struct mr_slice){item.data + name + 1, item.length - name - 1};
+    }
+    if (name == 0 || !valid_port(port) || (name < item.length && item.data[name] != ':')) {
+        return false;
+    }
+    mr_buffer_format(brokers, "%s%.*s:%.*s", brokers->length ? "," : "", (int)name, item.data,
+                     (int)port.length, port.data);
+    return true;
+}
+
+static enum mr_status parse_brokers(const char *path, char **out, struct mr_error *err) {
+    struct mr_buffer brokers = {0};
+    const char *at = strncmp(path, "//", 2) == 0 ? path + 2 : NULL;
+    bool good = at != NULL;
+    *out = NULL;
+    if (strchr(path, '@')) { /* not to be shown */
+        return mr_error_set(err, MR_REJECT,
+                            "kafka: a user and a password do not belong in the URL: set "
+                            "sasl.username and sasl.password; " EXAMPLE);
+    }
+    while (good && at) {
+        size_t length = strcspn(at, ",");
+        good = add_broker(&brokers, (struct mr_slice){at, length});
+        at = at[length] ? at + length + 1 : NULL;
+    }
+    if (!good) {
+        mr_buffer_finish(&brokers);
+        return mr_error_set(err, MR_REJECT, "\"kafka:%.200s\" names no brokers: " EXAMPLE, path);
+    }
+    *out = brokers.data;
+    return MR_OK;
+}
+
+/* ---- The shared clients -----------------------------------------------------------------------
+ */
+
+static enum mr_status shared_client(struct mr_kafka_log *log, enum mr_kafka_role role,
+                                    rd_kafka_t **kept, rd_kafka_t **client, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    pthread_mutex_lock(&log->lock);
+    if (!*kept) {
+        rd_kafka_conf_t *conf;
+        status = mr_kafka_conf(log, role, &conf, err);
+        if (status == MR_OK) {
+            rd_kafka_conf_set_opaque(conf, log);
+            rd_kafka_conf_set_error_cb(conf, mr_kafka_hear);
+            status = mr_kafka_client(log, role, conf, kept, err);
+        }
+    }
+    *client = *kept;
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+enum mr_status mr_kafka_admin_client(struct mr_kafka_log *log, rd_kafka_t **client,
+                                     struct mr_error *err) {
+    return shared_client(log, MR_KAFKA_ADMIN, &log->admin, client, err);
+}
+
+enum mr_status mr_kafka_reader_client(struct mr_kafka_log *log, rd_kafka_t **client,
+                                      struct mr_error *err) {
+    return shared_client(log, MR_KAFKA_READER, &log->reader, client, err);
+}
+
+/* ---- Open, close ------------------------------------------------------------------------------
+ */
+
+/* Releases with a regression that loses records, positions or the process. */
+static enum mr_status check_version(struct mr_error *err) {
+    static const int bad[] = {0x020100, 0x020500, 0x020600, 0x020a00};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (rd_kafka_version() >> 8 == bad[i]) {
+            return mr_error_set(err, MR_REJECT,
+                                "kafka: librdkafka %s has a known fault that the engine cannot "
+                                "work around: install 2.10.1 or newer",
+                                rd_kafka_version_str());
+        }
+    }
+    return MR_OK;
+}
+
+static void copy_properties(struct mr_kafka_log *log, const struct mr_log_options *options) {
+    log->properties = mr_allocate_array(options->property_count + 1, struct mr_property);
+    for (; log->property_count < options->property_count; log->property_count++) {
+        const struct mr_property *from = &options->properties[log->property_count];
+        log->properties[log->property_count] =
+            (struct mr_property){mr_copy_text(from->name), mr_copy_text(from->value)};
+    }
+}
+
+static void destroy_client(rd_kafka_t *client) {
+    if (client) {
+        rd_kafka_destroy_flags(client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+}
+
+static void kafka_close(struct mr_log *base) {
+    struct mr_kafka_log *log = (struct mr_kafka_log *)base;
+    destroy_client(log->reader);
+    destroy_client(log->admin);
+    for (size_t i = 0; i < log->property_count; i++) {
+        free((void *)(uintptr_t)log->properties[i].name);
+        free((void *)(uintptr_t)log->properties[i].value);
+    }
+    pthread_mutex_destroy(&log->lock);
+    free(log->properties);
+    free(log->brokers);
+    free(log);
+}
+
+static enum mr_status kafka_open(const char *path, const struct mr_log_options *options,
+                                 const struct mr_clock *clock, struct mr_log **out,
+                                 struct mr_error *err) {
+    char *brokers;
+    rd_kafka_conf_t *conf;
+    if (check_version(err) != MR_OK || parse_brokers(path, &brokers, err) != MR_OK) {
+        return MR_REJECT;
+    }
+    struct mr_kafka_log *log = mr_allocate(sizeof *log);
+    pthread_mutex_init(&log->lock, NULL);
+    log->brokers = brokers;
+    log->stop = options->stop;
+    copy_properties(log, options);
+    enum mr_status status = mr_kafka_conf(log, MR_KAFKA_MEMBER, &conf, err);
+    if (status != MR_OK) {
+        kafka_close(&log->base);
+        return status;
+    }
+    rd_kafka_conf_destroy(conf);
+    *out = &log->base;
+    return MR_OK;
+}
+
+const struct mr_log_type mr_kafka_log = {
+    .scheme = "kafka",
+    .summary = "topics of a Kafka cluster: kafka://HOST:PORT",
+    .open = kafka_open,
+    .close = kafka_close,
+    .describe = mr_kafka_describe,
+    .create = mr_kafka_create,
+    .list = mr_kafka_list,
+    .bounds = mr_kafka_bounds,
+    .check = mr_kafka_check,
+    .reset = mr_kafka_reset,
+    .permits = mr_kafka_permits,
+    .session_open = mr_kafka_session_open,
+    .poll = mr_kafka_session_poll,
+    .start = mr_kafka_session_start,
+    .append = mr_kafka_session_append,
+    .commit = mr_kafka_session_commit,
+    .abort = mr_kafka_session_abort,
+    .session_close = mr_kafka_session_close,
+    .reader_open = mr_kafka_reader_open,
+    .read = mr_kafka_read,
+    .reader_close = mr_kafka_reader_close,
+};
