@@ -12,6 +12,7 @@ import subprocess
 import time
 import unittest
 
+import changelog
 import harness
 import load
 
@@ -72,10 +73,12 @@ class Kill(harness.Case):
         self.assertEqual(account.total('read'), len(events) + len(waves))
         self.assertEqual(account.total('used'), len(events) + len(waves))
         self.assertEqual(list(feeder.faults(events)), [])
-        for topic, group, windows in (('event-rows', 'sensor', load.event_windows(events)),
-                                      ('frame-rows', 'device', load.frame_windows(waves))):
-            rows = load.Rows(self.dump(topic), group)
+        for name, group, windows in (('event', 'sensor', load.event_windows(events)),
+                                     ('frame', 'device', load.frame_windows(waves))):
+            rows = load.Rows(self.records(f'{name}-rows'), group)
+            cells = changelog.cells(self.records(f'{name}s-windows-changelog'))
             self.assertEqual(rows.faults(windows)[:10], [])
+            self.assertEqual(list(changelog.faults(cells, rows, load.RETAIN_NS))[:10], [])
 
 
 if __name__ == '__main__':

@@ -17,6 +17,7 @@ from oracle import Windows
 
 SENSORS = [f's{i}' for i in range(50)]
 DEVICES = [f'js220-{i:02}' for i in range(1, 9)]
+RETAIN_NS = 3600 * SECOND  # the default
 DISORDER_MS = 2000  # how far back an event may lie; below the grace of 5 s
 
 # $tag makes the names of one run; $more is for one kind of log.
