@@ -12,6 +12,7 @@
  *   account.c    counters, and the note that carries them and the times
  *   deadletter.c rejected messages with reason and origin
  *   prepare.c    topics: created, checked
+ *   connect.c    whether a job could run, before it does
  *   engine.c     workers as threads, signals, the end */
 #ifndef ENGINE_RUN_H
 #define ENGINE_RUN_H
@@ -69,6 +70,15 @@ void mr_worker_visit(const struct mr_worker *worker,
                      void (*visit)(void *arg, const struct mr_partition *source,
                                    const struct mr_counters *counters),
                      void *arg);
+
+/* ---- Before a job runs ------------------------------------------------------------------------
+ */
+enum mr_finding { MR_FINDING_OK, MR_FINDING_WARNING, MR_FINDING_FAULT };
+/* Whether the job could run on this log; changes nothing. Tells each finding in a sentence;
+ * MR_REJECT: one was a fault. */
+enum mr_status
+mr_run_inspect(const struct mr_plan *plan, struct mr_log *log,
+               void (*tell)(void *arg, enum mr_finding finding, const char *sentence), void *arg);
 
 /* ---- Whole jobs ------------------------------------------------------------------------------ */
 struct mr_run_options {
