@@ -146,9 +146,10 @@ static bool inspect_input(struct inspection *it) {
         tell(it, MR_FINDING_FAULT, "input: \"%s\" cannot be read: %s", it->input.name, err.text);
         return true;
     }
-    tell(it, MR_FINDING_OK, "input: \"%s\" has %" PRIu32 " partition%s, at most %s record%s, kept %s",
-         it->input.name, it->input.partitions, plural(it->input.partitions),
-         mr_format_count(newest.records, count), plural(newest.records), keeps(&it->input, kept));
+    tell(it, MR_FINDING_OK,
+         "input: \"%s\" has %" PRIu32 " partition%s, at most %s record%s, kept %s", it->input.name,
+         it->input.partitions, plural(it->input.partitions), mr_format_count(newest.records, count),
+         plural(newest.records), keeps(&it->input, kept));
     judge_clocks(it, &newest);
     return true;
 }
