@@ -13,24 +13,40 @@
 struct kept {
     const char *name, *reason;
 };
+#define BROKERS   "the brokers stand in `log`, such as kafka://broker:9092"
+#define GROUP     "the members of the job's group share out its partitions as the engine needs it"
+#define POSITIONS "positions are committed with the rows, in one transaction"
+#define ACKS      "all replicas in sync must have a row before it counts"
+#define EVENTS    "the engine takes what the client reports by itself"
 static const struct kept engines_own[] = {
-    {"brokers", "the brokers stand in `log`, such as kafka://broker:9092"},
-    {"bootstrap.servers", "the brokers stand in `log`, such as kafka://broker:9092"},
-    {"metadata.broker.list", "the brokers stand in `log`, such as kafka://broker:9092"},
+    {"brokers", BROKERS},
+    {"bootstrap.servers", BROKERS},
+    {"metadata.broker.list", BROKERS},
+    {"allow.auto.create.topics", "a topic that is made by accident has the wrong settings"},
     {"group.id", "it is the name of the job"},
-    {"group.instance.id", "the job's processes come and go as they like"},
-    {"partition.assignment.strategy", "partitions move one by one, the others go on"},
-    {"transactional.id", "it is made of the job's name and the identity kept in --dir"},
-    {"enable.idempotence", "without it rows could come twice"},
-    {"isolation.level", "only committed records are read"},
-    {"enable.auto.commit", "positions are committed with the rows, in one transaction"},
-    {"enable.auto.offset.store", "positions are committed with the rows, in one transaction"},
+    {"group.instance.id", GROUP},
+    {"group.protocol", GROUP},
+    {"group.protocol.type", GROUP},
+    {"group.remote.assignor", GROUP},
+    {"partition.assignment.strategy", GROUP},
+    {"enable.auto.commit", POSITIONS},
+    {"auto.commit.enable", POSITIONS},
+    {"auto.commit.interval.ms", POSITIONS},
+    {"enable.auto.offset.store", POSITIONS},
+    {"offset.store.method", POSITIONS},
     {"auto.offset.reset", "to begin elsewhere in silence would lose or repeat records"},
     {"enable.partition.eof", "the engine must know where a partition ends"},
+    {"isolation.level", "only committed records are read"},
+    {"client.rack", "only a partition's leader knows where it ends"},
+    {"transactional.id", "it is made of the job's name and the identity kept in --dir"},
+    {"enable.idempotence", "without it rows could come twice"},
+    {"acks", ACKS},
+    {"request.required.acks", ACKS},
     {"partitioner", "a key must go where Kafka's Java clients send it"},
-    {"delivery.report.only.error", "every record's delivery is awaited"},
-    {"allow.auto.create.topics", "a topic made by accident has the wrong partitions"},
-    {"client.rack", "reading from followers is not safe with every version of the client"},
+    {"delivery.report.only.error", EVENTS},
+    {"enabled_events", EVENTS},
+    {"log.queue", EVENTS},
+    {"debug", "its lines may hold secrets"},
     {"plugin.library.paths", "a job file loads no code"},
     {0},
 };
