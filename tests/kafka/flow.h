@@ -52,6 +52,10 @@ size_t flow_ready(struct flow *flow, const struct faults *faults, int64_t now, i
 /* Writes up to `n` bytes. False: the other side is gone. */
 bool flow_drain(struct flow *flow, int fd, size_t n, const struct faults *faults, int64_t now);
 void flow_discard(struct flow *flow); /* the bytes that have been looked at */
+/* Whether there are bytes that have been looked at. A head that is cut off for good is not one. */
+static inline bool flow_is_under_way(const struct flow *flow) {
+    return flow->out < flow->in && flow->out < flow->checked;
+}
 int64_t now_ns(void);
 
 static inline uint32_t flow_u16(const uint8_t *at) {

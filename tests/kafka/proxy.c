@@ -8,18 +8,18 @@
  *
  *   delay MS           every byte, either way, arrives that much later
  *   trickle N          N bytes a second on each connection, either way
- *   hole               nothing passes, nobody is told (resume with heal: then everything does)
+ *   hole               nothing passes, nobody is told; after `heal` all of it does
  *   refuse             new connections are refused
  *   heal               ends the four above
  *   reset              RST on all connections, either side
  *   hold KEY N [ID]    holds the N-th request with this ApiKey from now on (1: the next), of
  *                      clients whose client.id begins with ID, and what follows on its connection
  *   lose KEY N [ID]    lets it pass, but not its answer, nor what follows on its connection
- *   held               what is held: "ok N", then for each " KEY HEX", the first bytes of the frame
- *   release KEY old    lets go what is held of this ApiKey, whether the client is still there or
- * not release KEY new    the same, on a new connection to the broker answer             the first
- * bytes of the answer to what was released last, or "ok -" status             counts: connections
- * now, requests seen by ApiKey, ...
+ *   held               "ok N", then for each held request " KEY HEX": the head of its frame
+ *   release KEY old    lets go what is held of this ApiKey, even if its client has gone
+ *   release KEY new    the same, on a new connection to the broker
+ *   answer             the head of the answer to what was released last, or "ok -"
+ *   status             counts: connections now, requests seen by ApiKey, ...
  *
  * hold and lose arm one rule; it fires once. A client that closes does not end what it has sent:
  * the broker's side of its connection stays until everything has reached the broker and a little
@@ -29,10 +29,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -218,7 +216,7 @@ static bool settle(struct link *link, int64_t now, int64_t *wake_ns) {
     if (link->down.ended) {
         shut(&link->broker, false);
     }
-    bool answered = link->down.in == link->down.out || link->down.gate != UINT64_MAX;
+    bool answered = !flow_is_under_way(&link->down) || link->down.gate != UINT64_MAX;
     if (link->broker < 0 && answered) {
         shut(&link->client, false); /* it has all the answers that it will get */
     }
@@ -228,8 +226,8 @@ static bool settle(struct link *link, int64_t now, int64_t *wake_ns) {
     if (link->broker < 0) {
         return true;
     }
-    if (link->up.out < link->up.in && link->up.out < link->up.checked) {
-        return false; /* what it sent is still under way */
+    if (flow_is_under_way(&link->up)) {
+        return false;
     }
     if (!link->orphaned_ns) {
         link->orphaned_ns = now;
