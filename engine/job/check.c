@@ -54,22 +54,25 @@ static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *top
     }
 }
 
-/* HOST:PORT or [ADDRESS]:PORT */
-static bool is_broker(struct mr_slice text) {
-    static const char host[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
-    const char *colon = memrchr(text.data, ':', text.length);
+static bool is_port(struct mr_slice text) {
     int64_t port;
-    if (!colon || colon == text.data ||
-        !mr_parse_integer(
-            (struct mr_slice){colon + 1, text.length - (size_t)(colon + 1 - text.data)}, &port) ||
-        port < 1 || port > 65535) {
-        return false;
+    return mr_parse_integer(text, &port) && port >= 1 && port <= 65535;
+}
+
+/* HOST, HOST:PORT or [ADDRESS]:PORT */
+static bool is_broker(struct mr_slice text) {
+    static const char name[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-";
+    static const char address[] = "0123456789abcdefABCDEF:.%";
+    size_t host = strspn(text.data, name);
+    if (text.length > 0 && text.data[0] == '[') {
+        host = 1 + strspn(text.data + 1, address);
+        host = host > 1 && text.data[host] == ']' ? host + 1 : 0;
     }
-    size_t length = (size_t)(colon - text.data);
-    if (text.data[0] == '[') {
-        return length > 2 && memchr(text.data, ']', length) == colon - 1;
+    if (host == 0 || host == text.length) {
+        return host > 0;
     }
-    return strspn(text.data, host) == length;
+    return text.data[host] == ':' &&
+           is_port((struct mr_slice){text.data + host + 1, text.length - host - 1});
 }
 
 static bool is_brokers(const char *list) {
@@ -84,7 +87,11 @@ static bool is_brokers(const char *list) {
 
 static void check_log(struct mr_loader *loader, const struct mr_node *node) {
     if (strncmp(node->text, "kafka:", 6) == 0) {
-        if (strncmp(node->text, "kafka://", 8) != 0 || !is_brokers(node->text + 8)) {
+        if (strchr(node->text, '@')) {
+            mr_node_fault(loader, node, NULL,
+                          "a user and a password stand in `kafka`, as sasl.username and "
+                          "sasl.password, not in `log`");
+        } else if (strncmp(node->text, "kafka://", 8) != 0 || !is_brokers(node->text + 8)) {
             mr_node_fault(loader, node, NULL,
                           "a Kafka log is kafka://HOST:PORT, or several of its brokers with "
                           "commas: kafka://broker-1:9092,broker-2:9092");

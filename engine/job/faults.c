@@ -33,8 +33,8 @@ static int count_characters(const char *text, size_t length) {
     return count;
 }
 
-/* Whether a line has the key `kafka`, quoted or not; a log's URL is none. */
-static bool has_kafka_key(struct mr_slice line) {
+/* Whether a line has the key `kafka`, quoted or not, or the URL of a log with a user in it. */
+static bool mentions_kafka(struct mr_slice line) {
     static const char key[] = "kafka";
     const char *at = line.data, *end = line.data + line.length;
     while ((at = memmem(at, (size_t)(end - at), key, strlen(key)))) {
@@ -43,8 +43,11 @@ static bool has_kafka_key(struct mr_slice line) {
         while (colon < end && (*colon == ' ' || *colon == '"' || *colon == '\'')) {
             colon++;
         }
-        if (colon < end && *colon == ':' &&
-            (colon > at || colon + 1 == end || colon[1] == ' ' || colon[1] == '\r')) {
+        if (colon == end || *colon != ':') {
+            continue;
+        }
+        if (colon > at || colon + 1 == end || colon[1] == ' ' || colon[1] == '\r' ||
+            memchr(colon, '@', (size_t)(end - colon))) {
             return true;
         }
     }
@@ -64,7 +67,7 @@ static bool may_hold_secret(struct mr_slice text, size_t start) {
             blanks++;
         }
         if (start + blanks < end && blanks < indentation) {
-            if (has_kafka_key((struct mr_slice){text.data + start, end - start})) {
+            if (mentions_kafka((struct mr_slice){text.data + start, end - start})) {
                 return true;
             }
             indentation = blanks;

@@ -40,13 +40,14 @@ static void a_local_log_ignores_the_section(void **state) {
 }
 
 static void brokers_are_a_list_of_hosts_with_ports(void **state) {
-    static const char *const bad[] = {"kafka:",        "kafka:a:1",       "kafka://",
-                                      "kafka://a",     "kafka://a:",      "kafka://:1",
-                                      "kafka://a:0",   "kafka://a:65536", "kafka://a:1,",
-                                      "kafka://,a:1",  "kafka://a:1;b:2", "kafka://a:1/x",
-                                      "kafka://u@a:1", "kafka://::1:1",   "kafka://[]:1"};
-    static const char *const good[] = {"kafka://a:1", "kafka://a.b-c_d:65535,10.0.0.1:9092",
-                                       "kafka://[fe80::1]:9092,b:1"};
+    static const char *const bad[] = {
+        "kafka:",        "kafka:a:1",       "kafka://",      "kafka://a:",   "kafka://:1",
+        "kafka://a:0",   "kafka://a:65536", "kafka://a:1,",  "kafka://,a:1", "kafka://a:1;b:2",
+        "kafka://a:1/x", "kafka://::1:1",   "kafka://[]:1",  "kafka://[::1", "kafka://a,,b",
+        "kafka://a:1 ",  "kafka://[::1]9",  "kafka://a:1:2", "kafka://a:+1"};
+    static const char *const good[] = {"kafka://a", "kafka://a:1",
+                                       "kafka://a.b-c_d:65535,10.0.0.1:9092,c",
+                                       "kafka://[fe80::1]:9092,b:1,[::1]"};
     char text[512];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(text, sizeof text, JSON_HEAD TAIL STATS "log: \"%s\"\n", bad[i]);
@@ -79,6 +80,7 @@ static void no_fault_shows_a_line_of_the_section(void **state) {
         JOB "kafka:\n\n  # hunter2\n  sasl.password: &hunter2 x\n",
         "{\"job\": \"j\",\n \"kafka\": {\n  \"group.id\": \"hunter2\"\n }\n}\n",
         "{job: j, kafka: {group.id: hunter2}}\n",
+        JSON_HEAD TAIL STATS "log: kafka://me:hunter2@broker:9092\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         char *printed = faults_of(mr_slice_of(texts[i]));
@@ -92,7 +94,7 @@ static void no_fault_shows_a_line_of_the_section(void **state) {
 
 static void lines_outside_of_the_section_are_shown(void **state) {
     assert_fault(JOB "kafka: {security.protocol: ssl}\nretain: soon\n", "| retain: soon");
-    assert_fault(JSON_HEAD TAIL STATS "log: kafka://broker\n", "| log: kafka://broker");
+    assert_fault(JSON_HEAD TAIL STATS "log: kafka://broker:x\n", "| log: kafka://broker:x");
 }
 
 int main(void) {
