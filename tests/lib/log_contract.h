@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-/* Runs the suite on the scheme ("memory", "local"). Returns the number of failures. */
+/* Runs the suite on the scheme ("memory", "local", "kafka"). Returns the number of failures. */
 int mr_log_contract_run(const char *scheme);
 /* What the logs of one machine promise beyond it. */
 int mr_log_embedded_run(const char *scheme);

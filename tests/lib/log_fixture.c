@@ -1,4 +1,5 @@
 /* A log for one test, and what the tests of the suite share. */
+#include "tests/lib/broker.h"
 #include "tests/lib/log_contract.h"
 #include "tests/lib/temp.h"
 
@@ -11,10 +12,16 @@
 const char *mr_fixture_scheme;
 struct mr_world mr_world;
 
+/* Of Kafka's clients; the other logs ignore them. A member hears of another one by a heartbeat. */
+static const struct mr_property properties[] = {{"heartbeat.interval.ms", "100"}};
+
 static void open_log(struct mr_log_fixture *fixture) {
+    const struct mr_log_options options = {.make = true,
+                                           .properties = properties,
+                                           .property_count =
+                                               sizeof properties / sizeof *properties};
     struct mr_error err;
-    if (mr_log_open(fixture->url, &(struct mr_log_options){.make = true}, &fixture->clock,
-                    &fixture->log, &err) != MR_OK) {
+    if (mr_log_open(fixture->url, &options, &fixture->clock, &fixture->log, &err) != MR_OK) {
         fail_msg("%s", err.text);
     }
 }
@@ -22,8 +29,13 @@ static void open_log(struct mr_log_fixture *fixture) {
 struct mr_log_fixture *mr_fixture_create(const char *scheme) {
     struct mr_log_fixture *fixture = mr_allocate(sizeof *fixture);
     fixture->directory = mr_temp_create();
-    fixture->clock = mr_virtual_clock(START_NS);
-    assert_true(asprintf(&fixture->url, "%s:%s/log", scheme, fixture->directory) >= 0);
+    if (strcmp(scheme, "kafka") == 0) {
+        fixture->clock = mr_real_clock;
+        assert_true(asprintf(&fixture->url, "kafka://%s", mr_test_brokers()) >= 0);
+    } else {
+        fixture->clock = mr_virtual_clock(START_NS);
+        assert_true(asprintf(&fixture->url, "%s:%s/log", scheme, fixture->directory) >= 0);
+    }
     open_log(fixture);
     return fixture;
 }
