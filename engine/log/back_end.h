@@ -29,7 +29,7 @@ void mr_topic_sort(struct mr_topic *topics, size_t count);
 struct mr_partition mr_partition_at(const char *topic, uint32_t partition);
 
 /* ---- Turns (ring.c) ------------------------------------------------------------------------- */
-enum mr_seat_state { MR_SEAT_NEW, MR_SEAT_ASSIGNED, MR_SEAT_STARTED };
+enum mr_seat_state { MR_SEAT_NEW, MR_SEAT_ASSIGNED, MR_SEAT_STARTED, MR_SEAT_GONE };
 
 struct mr_seat {
     uint32_t partition;
@@ -37,7 +37,7 @@ struct mr_seat {
 };
 
 struct mr_ring {
-    struct mr_seat *seats; /* set at init, never changes: the partitions of this worker */
+    struct mr_seat *seats; /* set at init: the partitions of this worker, or that may be */
     size_t count;
     size_t started; /* seats that take turns                               */
     size_t turn;    /* the seat to look at next                            */
@@ -57,6 +57,8 @@ struct mr_seat *mr_ring_find(const struct mr_ring *ring, uint32_t partition);
  * which one is not. */
 bool mr_ring_has(const struct mr_ring *ring, const char *input, const struct mr_position *positions,
                  size_t count, struct mr_error *err);
+/* The partition is another worker's; MR_SEAT_NEW again: it has come back. */
+void mr_ring_drop(struct mr_ring *ring, struct mr_seat *seat);
 /* From now on the seat takes turns. */
 void mr_ring_start(struct mr_ring *ring, struct mr_seat *seat);
 /* The next started seat; there must be one. */

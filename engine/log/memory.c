@@ -1,14 +1,11 @@
 /* The memory log: topics of one process, for tests, simulation and benchmarks.
  *
- *   partition   chunks -> [ 1024 messages ][ 1024 messages ][ ...         end
- *                              |  each points into one allocation of its own
- *                              v
- *                         headers | value | key
+ *   memory.c           topics, readers, and what a simulator asks
+ *   memory_session.c   sessions and commits
+ *   memory_group.c     which worker has which partition
+ *   memory_store.c     what is kept
  *
- * Chunks never move and a stored message never changes, so a batch is a pointer into a chunk: no
- * copy, and no lock is held while it is used. A batch ends at its chunk's end.
- *
- * A changelog keeps one record per key in a hash table; its reader takes copies.
+ * The reader of a changelog takes copies.
  *
  * Each open makes a log of its own. Retention is not applied: records "may go", and here they stay.
  * Append time is the clock's at commit, one stamp for a transaction. */
@@ -28,154 +25,6 @@ struct memory_reader {
     void **memory;
     size_t kept_count;
 };
-
-/* ---- What is kept --------------------------------------------------------------------------- */
-
-struct mr_memory_topic *mr_memory_topic_find(const struct mr_memory_log *log, const char *name) {
-    for (size_t i = 0; i < log->topic_count; i++) {
-        if (strcmp(log->topics[i]->topic.name, name) == 0) {
-            return log->topics[i];
-        }
-    }
-    return NULL;
-}
-
-struct mr_memory_job *mr_memory_job_find(struct mr_memory_log *log, const char *name) {
-    for (size_t i = 0; i < log->job_count; i++) {
-        if (strcmp(log->jobs[i]->name, name) == 0) {
-            return log->jobs[i];
-        }
-    }
-    struct mr_memory_job *job = mr_allocate(sizeof *job);
-    snprintf(job->name, sizeof job->name, "%s", name);
-    log->jobs = mr_reallocate(log->jobs, (log->job_count + 1) * sizeof(struct mr_memory_job *));
-    return log->jobs[log->job_count++] = job;
-}
-
-void mr_memory_job_forget(struct mr_memory_job *job) {
-    struct mr_memory_position *position, *after;
-    HASH_ITER(hh, job->positions, position, after) {
-        HASH_DEL(job->positions, position);
-        free(position->note);
-        free(position);
-    }
-}
-
-static size_t chunk_count(int64_t end) {
-    return ((size_t)end + MR_CHUNK_RECORDS - 1) / MR_CHUNK_RECORDS;
-}
-
-void mr_memory_partition_empty(struct mr_memory_partition *partition) {
-    struct mr_kept *kept, *after;
-    HASH_ITER(hh, partition->kept, kept, after) {
-        HASH_DEL(partition->kept, kept);
-        free(kept->memory);
-        free(kept);
-    }
-    for (int64_t i = 0; i < partition->end; i++) {
-        free(partition->chunks[i / MR_CHUNK_RECORDS]->memory[i % MR_CHUNK_RECORDS]);
-    }
-    for (size_t i = 0; i < chunk_count(partition->end); i++) {
-        free(partition->chunks[i]);
-    }
-    free(partition->chunks);
-    *partition = (struct mr_memory_partition){0};
-}
-
-static void keep_record(struct mr_memory_partition *partition, struct mr_message message,
-                        void *memory) {
-    if (partition->end % MR_CHUNK_RECORDS == 0) {
-        size_t count = chunk_count(partition->end);
-        partition->chunks =
-            mr_reallocate(partition->chunks, (count + 1) * sizeof(struct mr_chunk *));
-        partition->chunks[count] = mr_allocate(sizeof(struct mr_chunk));
-    }
-    struct mr_chunk *chunk = partition->chunks[partition->end / MR_CHUNK_RECORDS];
-    message.offset = partition->end;
-    chunk->messages[partition->end % MR_CHUNK_RECORDS] = message;
-    chunk->memory[partition->end % MR_CHUNK_RECORDS] = memory;
-    partition->end++;
-}
-
-static void keep_last(struct mr_memory_partition *partition, struct mr_message message,
-                      void *memory) {
-    struct mr_kept *kept;
-    HASH_FIND(hh, partition->kept, message.key.data, message.key.length, kept);
-    if (kept) {
-        HASH_DEL(partition->kept, kept);
-        free(kept->memory);
-        free(kept);
-    }
-    if (!message.value.data) {
-        free(memory);
-        return;
-    }
-    kept = mr_allocate(sizeof *kept);
-    kept->message = message;
-    kept->memory = memory;
-    HASH_ADD_KEYPTR(hh, partition->kept, kept->message.key.data, message.key.length, kept);
-}
-
-void mr_memory_partition_add(struct mr_memory_topic *topic, uint32_t partition,
-                             struct mr_message message, void *memory) {
-    if (topic->topic.kind == MR_KEEP_RECORDS) {
-        keep_record(&topic->partitions[partition], message, memory);
-    } else {
-        keep_last(&topic->partitions[partition], message, memory);
-    }
-}
-
-void mr_memory_partition_batch(const struct mr_memory_log *log, const struct mr_memory_topic *topic,
-                               uint32_t partition, int64_t offset, struct mr_batch *batch) {
-    const struct mr_memory_partition *from = &topic->partitions[partition];
-    *batch = (struct mr_batch){.source = mr_partition_at(topic->topic.name, partition),
-                               .append_stamped = true};
-    if (offset >= from->end) {
-        return;
-    }
-    size_t first = (size_t)(offset % MR_CHUNK_RECORDS);
-    size_t most = MR_CHUNK_RECORDS - first;
-    if ((int64_t)most > from->end - offset) {
-        most = (size_t)(from->end - offset);
-    }
-    if (log->limit && most > log->limit) {
-        most = log->limit;
-    }
-    batch->messages = &from->chunks[offset / MR_CHUNK_RECORDS]->messages[first];
-    for (size_t bytes = 0; batch->count < most && bytes < MR_BATCH_BYTES; batch->count++) {
-        bytes += batch->messages[batch->count].value.length;
-    }
-}
-
-static struct mr_slice put(char **at, struct mr_slice bytes) {
-    if (!bytes.data) {
-        return bytes;
-    }
-    struct mr_slice copy = {*at, bytes.length};
-    memcpy(*at, bytes.data, bytes.length);
-    *at += bytes.length;
-    return copy;
-}
-
-void *mr_memory_copy(const struct mr_append *record, struct mr_message *message) {
-    size_t bytes =
-        record->header_count * sizeof(struct mr_header) + record->key.length + record->value.length;
-    for (size_t i = 0; i < record->header_count; i++) {
-        bytes += record->headers[i].name.length + record->headers[i].value.length;
-    }
-    struct mr_header *headers = mr_allocate(bytes + 1);
-    char *at = (char *)(headers + record->header_count);
-    *message = (struct mr_message){.timestamp_ns = record->timestamp_ns,
-                                   .headers = headers,
-                                   .header_count = record->header_count};
-    message->value = put(&at, record->value); /* first: it stays aligned */
-    message->key = put(&at, record->key);
-    for (size_t i = 0; i < record->header_count; i++) {
-        headers[i].name = put(&at, record->headers[i].name);
-        headers[i].value = put(&at, record->headers[i].value);
-    }
-    return headers;
-}
 
 /* ---- The log -------------------------------------------------------------------------------- */
 
@@ -205,6 +54,7 @@ static void memory_close(struct mr_log *base) {
     }
     for (size_t i = 0; i < log->job_count; i++) {
         mr_memory_job_forget(log->jobs[i]);
+        free(log->jobs[i]->shares);
         free(log->jobs[i]);
     }
     pthread_cond_destroy(&log->grown);
@@ -269,11 +119,6 @@ static enum mr_status memory_list(struct mr_log *base, struct mr_topic **topics,
     return MR_OK;
 }
 
-static int64_t partition_end(const struct mr_memory_topic *topic, uint32_t partition) {
-    const struct mr_memory_partition *of = &topic->partitions[partition];
-    return topic->topic.kind == MR_KEEP_RECORDS ? of->end : (int64_t)HASH_COUNT(of->kept);
-}
-
 static enum mr_status memory_bounds(struct mr_log *base, const struct mr_partition *source,
                                     int64_t *first, int64_t *end, struct mr_error *err) {
     struct mr_memory_log *log = (struct mr_memory_log *)base;
@@ -284,7 +129,7 @@ static enum mr_status memory_bounds(struct mr_log *base, const struct mr_partiti
     }
     if (status == MR_OK) {
         *first = 0;
-        *end = partition_end(topic, source->partition);
+        *end = mr_memory_partition_end(topic, source->partition);
     }
     pthread_mutex_unlock(&log->lock);
     return status;
@@ -295,7 +140,7 @@ static enum mr_status memory_check(struct mr_log *base, const char *name,
     struct mr_memory_log *log = (struct mr_memory_log *)base;
     struct mr_memory_topic *topic = lock_topic(log, name, err);
     for (uint32_t p = 0; topic && p < topic->topic.partitions; p++) {
-        report->records += (uint64_t)partition_end(topic, p);
+        report->records += mr_memory_partition_count(&topic->partitions[p]);
     }
     pthread_mutex_unlock(&log->lock);
     return topic ? MR_OK : MR_REJECT;
@@ -323,21 +168,28 @@ static enum mr_status memory_reset(struct mr_log *base, const char *name, const 
 
 /* ---- Readers -------------------------------------------------------------------------------- */
 
-static void copy_kept(struct memory_reader *reader) {
-    struct mr_kept *all = reader->topic->partitions[reader->partition].kept, *kept, *after;
-    reader->kept = mr_allocate_array(HASH_COUNT(all) + 1, struct mr_message);
-    reader->memory = mr_allocate_array(HASH_COUNT(all) + 1, void *);
-    HASH_ITER(hh, all, kept, after) {
-        const struct mr_message *m = &kept->message;
-        struct mr_append copy = {.timestamp_ns = m->timestamp_ns,
-                                 .key = m->key,
-                                 .value = m->value,
-                                 .headers = m->headers,
-                                 .header_count = m->header_count};
-        struct mr_message *to = &reader->kept[reader->kept_count];
-        reader->memory[reader->kept_count] = mr_memory_copy(&copy, to);
-        to->append_ns = m->append_ns;
-        to->offset = (int64_t)reader->kept_count++;
+static void copy_message(struct memory_reader *reader, const struct mr_message *m) {
+    struct mr_append copy = {.timestamp_ns = m->timestamp_ns,
+                             .key = m->key,
+                             .value = m->value,
+                             .headers = m->headers,
+                             .header_count = m->header_count};
+    struct mr_message *to = &reader->kept[reader->kept_count];
+    reader->memory[reader->kept_count] = mr_memory_copy(&copy, to);
+    to->append_ns = m->append_ns;
+    to->offset = (int64_t)reader->kept_count++;
+}
+
+static void copy_changelog(struct memory_reader *reader) {
+    const struct mr_memory_partition *from = &reader->topic->partitions[reader->partition];
+    size_t count = mr_memory_partition_count(from);
+    reader->kept = mr_allocate_array(count + 1, struct mr_message);
+    reader->memory = mr_allocate_array(count + 1, void *);
+    for (size_t i = 0; i < from->count; i++) {
+        copy_message(reader, mr_memory_partition_at(from, i));
+    }
+    for (struct mr_kept *kept = from->kept; kept; kept = kept->hh.next) {
+        copy_message(reader, &kept->message);
     }
 }
 
@@ -362,7 +214,7 @@ static enum mr_status memory_reader_open(struct mr_log *base, const struct mr_pa
         reader->partition = source->partition;
         reader->next = keyed || from < 0 ? 0 : from;
         if (keyed) {
-            copy_kept(reader);
+            copy_changelog(reader);
         }
         *out = &reader->base;
     }
@@ -370,13 +222,14 @@ static enum mr_status memory_reader_open(struct mr_log *base, const struct mr_pa
     return status;
 }
 
-static void next_kept(const struct memory_reader *reader, struct mr_batch *batch) {
+static void next_kept(struct memory_reader *reader, struct mr_batch *batch) {
     size_t left = reader->kept_count - (size_t)reader->next;
     *batch =
         (struct mr_batch){.source = mr_partition_at(reader->topic->topic.name, reader->partition),
                           .messages = reader->kept + reader->next,
                           .count = left < MR_BATCH_RECORDS ? left : MR_BATCH_RECORDS,
                           .append_stamped = true};
+    reader->next += (int64_t)batch->count;
 }
 
 static enum mr_status memory_read(struct mr_reader *base, int64_t timeout_ns,
@@ -386,11 +239,10 @@ static enum mr_status memory_read(struct mr_reader *base, int64_t timeout_ns,
         next_kept(reader, batch);
     } else {
         pthread_mutex_lock(&reader->log->lock);
-        mr_memory_partition_batch(reader->log, reader->topic, reader->partition, reader->next,
-                                  batch);
+        reader->next = mr_memory_partition_batch(reader->log, reader->topic, reader->partition,
+                                                 reader->next, batch);
         pthread_mutex_unlock(&reader->log->lock);
     }
-    reader->next += (int64_t)batch->count;
     batch->end = batch->count == 0;
     return MR_OK;
 }
@@ -435,6 +287,18 @@ void mr_memory_log_crash(struct mr_log *base) {
 void mr_memory_log_limit(struct mr_log *base, size_t records) {
     struct mr_memory_log *log = lock_log(base);
     log->limit = records;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void mr_memory_log_gaps(struct mr_log *base) {
+    struct mr_memory_log *log = lock_log(base);
+    log->gaps = true;
+    pthread_mutex_unlock(&log->lock);
+}
+
+void mr_memory_log_versions(struct mr_log *base) {
+    struct mr_memory_log *log = lock_log(base);
+    log->versions = true;
     pthread_mutex_unlock(&log->lock);
 }
 

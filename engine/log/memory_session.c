@@ -22,50 +22,36 @@ struct pending {
 struct memory_session {
     struct mr_session base;
     struct mr_memory_log *log;
-    struct mr_memory_job *job; /* NULL: a producer                       */
+    struct mr_memory_member member;
     struct mr_memory_topic *input;
-    uint32_t worker;
     uint64_t life; /* of the log when the session was opened */
-    struct mr_ring ring;
-    int64_t *next; /* by seat: the offset to read next       */
+    int64_t *next; /* by partition: the offset to read next  */
     struct pending *pending;
     size_t pending_count, pending_capacity;
 };
 
-static enum mr_status join_job(struct mr_memory_log *log, const struct mr_session_options *options,
-                               struct mr_memory_job **out, struct mr_error *err) {
-    struct mr_memory_job *job = mr_memory_job_find(log, options->job);
-    if (job->running > 0 && (job->workers != options->workers || job->open[options->worker])) {
-        return mr_error_set(err, MR_REJECT, "job \"%s\" already runs on this log", options->job);
-    }
-    job->workers = options->workers;
-    job->open[options->worker] = true;
-    job->running++;
-    *out = job;
-    return MR_OK;
-}
-
 enum mr_status mr_memory_session_open(struct mr_log *base, const struct mr_session_options *options,
                                       struct mr_session **out, struct mr_error *err) {
     struct mr_memory_log *log = (struct mr_memory_log *)base;
-    struct mr_memory_job *job = NULL;
+    struct memory_session *s = mr_allocate(sizeof *s);
+    enum mr_status status = MR_OK;
     pthread_mutex_lock(&log->lock);
-    enum mr_status status = options->job ? join_job(log, options, &job, err) : MR_OK;
-    if (status == MR_OK) {
-        struct memory_session *s = mr_allocate(sizeof *s);
-        s->log = log;
-        s->job = job;
-        s->life = log->life;
-        if (job) {
-            s->worker = options->worker;
-            s->input = mr_memory_topic_find(log, options->input);
-            mr_ring_init(&s->ring, s->input->topic.partitions, options->worker, options->workers);
-            s->next = mr_allocate_array(s->ring.count + 1, int64_t);
-        }
-        *out = &s->base;
+    s->log = log;
+    s->life = log->life;
+    if (options->job) {
+        s->input = mr_memory_topic_find(log, options->input);
+        s->next = mr_allocate_array(s->input->topic.partitions, int64_t);
+        status = mr_memory_member_join(&s->member, mr_memory_job_find(log, options->job), options,
+                                       s->input->topic.partitions, err);
     }
     pthread_mutex_unlock(&log->lock);
-    return status;
+    if (status != MR_OK) {
+        free(s->next);
+        free(s);
+        return status;
+    }
+    *out = &s->base;
+    return MR_OK;
 }
 
 static bool is_dead(const struct memory_session *s) {
@@ -83,9 +69,9 @@ static int64_t end_of(const struct memory_session *s, const struct mr_seat *seat
 }
 
 static bool has_new(const struct memory_session *s) {
-    for (size_t i = 0; i < s->ring.count; i++) {
-        const struct mr_seat *seat = &s->ring.seats[i];
-        if (seat->state == MR_SEAT_STARTED && s->next[i] < end_of(s, seat)) {
+    for (size_t i = 0; i < s->member.ring.count; i++) {
+        const struct mr_seat *seat = &s->member.ring.seats[i];
+        if (seat->state == MR_SEAT_STARTED && s->next[seat->partition] < end_of(s, seat)) {
             return true;
         }
     }
@@ -111,14 +97,11 @@ static void source_key(const struct mr_partition *source, char *key, size_t size
     snprintf(key, size, "%s/%u", source->topic, (unsigned)source->partition);
 }
 
-static void tell_assigned(const struct memory_session *s, const struct mr_seat *seat,
-                          struct mr_event *event) {
+static void tell_position(const struct memory_session *s, struct mr_event *event) {
     struct mr_memory_position *position;
     char key[sizeof position->source];
-    *event = (struct mr_event){.kind = MR_EVENT_ASSIGNED, .offset = -1};
-    event->source = mr_partition_at(s->input->topic.name, seat->partition);
     source_key(&event->source, key, sizeof key);
-    HASH_FIND_STR(s->job->positions, key, position);
+    HASH_FIND_STR(s->member.job->positions, key, position);
     if (position) {
         event->offset = position->offset;
         event->note = (struct mr_slice){position->note, position->note_length};
@@ -127,45 +110,60 @@ static void tell_assigned(const struct memory_session *s, const struct mr_seat *
 
 static struct mr_seat *take_turn(struct memory_session *s) {
     struct mr_seat *asked =
-        s->log->next < 0 ? NULL : mr_ring_find(&s->ring, (uint32_t)s->log->next);
+        s->log->next < 0 ? NULL : mr_ring_find(&s->member.ring, (uint32_t)s->log->next);
     if (asked && asked->state == MR_SEAT_STARTED) {
-        s->ring.turn = (size_t)(asked - s->ring.seats);
+        s->member.ring.turn = (size_t)(asked - s->member.ring.seats);
         s->log->next = -1;
     }
-    return mr_ring_next(&s->ring);
+    return mr_ring_next(&s->member.ring);
 }
 
 static void tell_turn(struct memory_session *s, struct mr_event *event) {
     struct mr_seat *seat = take_turn(s);
-    int64_t *next = &s->next[seat - s->ring.seats];
+    int64_t *next = &s->next[seat->partition];
     *event = (struct mr_event){.source = mr_partition_at(s->input->topic.name, seat->partition)};
-    mr_memory_partition_batch(s->log, s->input, seat->partition, *next, &event->batch);
+    *next = mr_memory_partition_batch(s->log, s->input, seat->partition, *next, &event->batch);
     if (event->batch.count == 0) {
         event->kind = MR_EVENT_END;
         event->offset = *next;
-        s->ring.quiet++;
+        s->member.ring.quiet++;
         return;
     }
     event->kind = MR_EVENT_BATCH;
-    s->ring.quiet = 0;
-    *next += (int64_t)event->batch.count;
+    s->member.ring.quiet = 0;
+}
+
+/* Whether there is something to tell of the partitions themselves. */
+static bool tell_member(struct memory_session *s, struct mr_event *event) {
+    uint32_t partition;
+    if (!s->member.job || is_dead(s)) {
+        return false;
+    }
+    enum mr_event_kind kind = mr_memory_member_poll(&s->member, &partition);
+    if (kind == MR_EVENT_NONE) {
+        return false;
+    }
+    *event = (struct mr_event){.kind = kind, .offset = -1};
+    event->source = mr_partition_at(s->input->topic.name, partition);
+    if (kind == MR_EVENT_ASSIGNED) {
+        tell_position(s, event);
+    }
+    return true;
 }
 
 static enum mr_status poll_locked(struct memory_session *s, int64_t timeout_ns,
                                   struct mr_event *event, struct mr_error *err) {
-    struct mr_seat *seat = is_dead(s) ? NULL : mr_ring_assign(&s->ring);
-    if (seat) {
-        tell_assigned(s, seat, event);
+    if (tell_member(s, event)) {
         return MR_OK;
     }
-    if (!is_dead(s) && mr_ring_is_quiet(&s->ring)) {
+    if (!is_dead(s) && mr_ring_is_quiet(&s->member.ring)) {
         wait_for_new(s, timeout_ns);
-        s->ring.quiet = 0;
+        s->member.ring.quiet = 0;
     }
     if (is_dead(s)) {
         return say_dead(err);
     }
-    if (s->ring.started > 0) {
+    if (s->member.ring.started > 0) {
         tell_turn(s, event);
     }
     return MR_OK;
@@ -182,8 +180,8 @@ enum mr_status mr_memory_session_poll(struct mr_session *base, int64_t timeout_n
 
 static enum mr_status start_locked(struct memory_session *s, const struct mr_partition *source,
                                    int64_t offset, struct mr_error *err) {
-    struct mr_seat *seat = s->job && strcmp(source->topic, s->input->topic.name) == 0
-                               ? mr_ring_find(&s->ring, source->partition)
+    struct mr_seat *seat = s->member.job && strcmp(source->topic, s->input->topic.name) == 0
+                               ? mr_ring_find(&s->member.ring, source->partition)
                                : NULL;
     if (!seat || seat->state == MR_SEAT_NEW) {
         return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
@@ -192,8 +190,8 @@ static enum mr_status start_locked(struct memory_session *s, const struct mr_par
     int64_t from = offset < 0 ? 0 : offset;
     enum mr_status status = mr_topic_reaches(source, from, 0, end_of(s, seat), err);
     if (status == MR_OK) {
-        s->next[seat - s->ring.seats] = from;
-        mr_ring_start(&s->ring, seat);
+        s->next[seat->partition] = from;
+        mr_ring_start(&s->member.ring, seat);
     }
     return status;
 }
@@ -221,7 +219,7 @@ static enum mr_status find_target(struct memory_session *s, const struct mr_appe
     if (!*topic) {
         return mr_topic_missing(&s->log->base, record->topic, err);
     }
-    return mr_topic_admits(&(*topic)->topic, s->job ? s->job->name : "", record, err);
+    return mr_topic_admits(&(*topic)->topic, s->member.job ? s->member.job->name : "", record, err);
 }
 
 enum mr_status mr_memory_session_append(struct mr_session *base, const struct mr_append *record,
@@ -271,44 +269,65 @@ static void apply_position(struct mr_memory_job *job, const struct mr_position *
     }
 }
 
+/* Marks of a transaction's end, and what an aborted one had written: offsets that nobody reads. */
+static void leave_gaps(const struct memory_session *s, bool aborted) {
+    for (size_t i = 0; s->log->gaps && i < s->pending_count; i++) {
+        struct mr_memory_partition *to = &s->pending[i].topic->partitions[s->pending[i].partition];
+        to->end += (aborted ? 1 : 0) + (to->written ? 0 : 1);
+        to->written = true;
+    }
+    for (size_t i = 0; i < s->pending_count; i++) {
+        s->pending[i].topic->partitions[s->pending[i].partition].written = false;
+    }
+}
+
 static void apply(struct memory_session *s, const struct mr_position *positions, size_t count) {
     int64_t now = s->log->base.clock->wall_ns(s->log->base.clock);
     for (size_t i = 0; i < s->pending_count; i++) {
         struct pending *pending = &s->pending[i];
         pending->message.append_ns = now > 0 ? now : 0;
-        mr_memory_partition_add(pending->topic, pending->partition, pending->message,
+        mr_memory_partition_add(s->log, pending->topic, pending->partition, pending->message,
                                 pending->memory);
     }
-    for (size_t i = 0; s->job && i < count; i++) {
-        apply_position(s->job, &positions[i]);
+    for (size_t i = 0; s->member.job && i < count; i++) {
+        apply_position(s->member.job, &positions[i]);
     }
     pthread_cond_broadcast(&s->log->grown);
 }
 
+/* Of what is not applied. */
+static enum mr_commit refuse(struct memory_session *s, enum mr_commit outcome) {
+    leave_gaps(s, true);
+    drop_pending(s, false);
+    mr_ring_reassign(&s->member.ring);
+    return outcome;
+}
+
 static enum mr_commit commit_locked(struct memory_session *s, const struct mr_position *positions,
                                     size_t count, struct mr_error *err) {
+    bool fault = s->member.job && s->log->fault_set;
     if (is_dead(s)) {
         say_dead(err);
-        return MR_FENCED;
+        return refuse(s, MR_FENCED);
     }
-    if (s->job && !mr_ring_has(&s->ring, s->input->topic.name, positions, count, err)) {
-        drop_pending(s, false);
-        mr_ring_reassign(&s->ring);
-        return MR_FENCED;
+    if (s->member.job &&
+        !mr_memory_member_has(&s->member, s->input->topic.name, positions, count, err)) {
+        return refuse(s, MR_FENCED);
     }
-    bool fault = s->job && s->log->fault_set;
-    bool applied = !fault || s->log->fault == MR_MEMORY_UNKNOWN_KEPT;
-    if (applied) {
-        apply(s, positions, count);
+    if (fault) {
+        s->log->fault_set = false;
+        mr_error_set(err, MR_FAIL, "the commit failed, as it was asked to");
     }
-    drop_pending(s, applied);
-    if (!fault) {
-        return MR_COMMITTED;
+    if (fault && s->log->fault != MR_MEMORY_UNKNOWN_KEPT) {
+        return refuse(s, s->log->fault == MR_MEMORY_ABORTED ? MR_ABORTED : MR_UNKNOWN);
     }
-    s->log->fault_set = false;
-    mr_ring_reassign(&s->ring);
-    mr_error_set(err, MR_FAIL, "the commit failed, as it was asked to");
-    return s->log->fault == MR_MEMORY_ABORTED ? MR_ABORTED : MR_UNKNOWN;
+    apply(s, positions, count);
+    leave_gaps(s, false);
+    drop_pending(s, true);
+    if (fault) {
+        mr_ring_reassign(&s->member.ring);
+    }
+    return fault ? MR_UNKNOWN : MR_COMMITTED;
 }
 
 enum mr_commit mr_memory_session_commit(struct mr_session *base,
@@ -324,19 +343,18 @@ enum mr_commit mr_memory_session_commit(struct mr_session *base,
 void mr_memory_session_abort(struct mr_session *base) {
     struct memory_session *s = (struct memory_session *)base;
     drop_pending(s, false);
-    mr_ring_reassign(&s->ring);
+    mr_ring_reassign(&s->member.ring);
 }
 
 void mr_memory_session_close(struct mr_session *base) {
     struct memory_session *s = (struct memory_session *)base;
     drop_pending(s, false);
     pthread_mutex_lock(&s->log->lock);
-    if (s->job && !is_dead(s)) {
-        s->job->open[s->worker] = false;
-        s->job->running--;
+    if (s->member.job && !is_dead(s)) {
+        mr_memory_member_leave(&s->member);
     }
     pthread_mutex_unlock(&s->log->lock);
-    mr_ring_finish(&s->ring);
+    mr_memory_member_finish(&s->member);
     free(s->pending);
     free(s->next);
     free(s);

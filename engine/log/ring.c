@@ -10,7 +10,8 @@
  * the session waits once after it, not once per partition.
  *
  * The assignment is static: it depends on nothing but the three numbers, so that the workers of
- * one process need not talk to each other. */
+ * one process need not talk to each other. Only the memory log moves partitions, for tests; there a
+ * seat that is gone is another worker's. */
 #include "engine/log/back_end.h"
 
 #include <assert.h>
@@ -31,7 +32,9 @@ void mr_ring_finish(struct mr_ring *ring) {
 
 void mr_ring_reassign(struct mr_ring *ring) {
     for (size_t i = 0; i < ring->count; i++) {
-        ring->seats[i].state = MR_SEAT_NEW;
+        if (ring->seats[i].state != MR_SEAT_GONE) {
+            ring->seats[i].state = MR_SEAT_NEW;
+        }
     }
     ring->started = ring->turn = ring->quiet = 0;
 }
@@ -49,7 +52,7 @@ struct mr_seat *mr_ring_assign(struct mr_ring *ring) {
 struct mr_seat *mr_ring_find(const struct mr_ring *ring, uint32_t partition) {
     for (size_t i = 0; i < ring->count; i++) {
         if (ring->seats[i].partition == partition) {
-            return &ring->seats[i];
+            return ring->seats[i].state == MR_SEAT_GONE ? NULL : &ring->seats[i];
         }
     }
     return NULL;
@@ -66,6 +69,12 @@ bool mr_ring_has(const struct mr_ring *ring, const char *input, const struct mr_
         }
     }
     return true;
+}
+
+void mr_ring_drop(struct mr_ring *ring, struct mr_seat *seat) {
+    ring->started -= seat->state == MR_SEAT_STARTED;
+    seat->state = MR_SEAT_GONE;
+    ring->quiet = 0;
 }
 
 void mr_ring_start(struct mr_ring *ring, struct mr_seat *seat) {

@@ -98,12 +98,160 @@ static void the_next_partition_can_be_chosen(void **state) {
     mr_session_close(worker);
 }
 
+/* ---- As a broker behaves -------------------------------------------------------------------- */
+
+static void a_commit_leaves_a_gap_when_asked(void **state) {
+    struct mr_partition source = mr_partition_at("out", 0);
+    struct mr_event event;
+    int64_t first, end;
+    mr_memory_log_gaps(log_of(state));
+    struct mr_session *worker = open_job(state);
+    mr_append_text(worker, "out", NULL, "a");
+    mr_append_text(worker, "out", NULL, "b");
+    assert_int_equal(mr_commit_at(worker, "in", 0, ""), MR_COMMITTED); /* 0, 1, a marker */
+    mr_append_text(worker, "out", NULL, "lost");
+    mr_memory_log_fail_commit(log_of(state), MR_MEMORY_ABORTED);
+    assert_int_equal(mr_commit_at(worker, "in", 0, ""), MR_ABORTED); /* 3, a marker */
+    mr_append_text(worker, "out", NULL, "c");
+    assert_int_equal(mr_commit_at(worker, "in", 0, ""), MR_COMMITTED); /* 5, a marker */
+    mr_session_close(worker);
+    assert_int_equal(mr_log_bounds(log_of(state), &source, &first, &end, NULL), MR_OK);
+    assert_int_equal(end, 7);
+    assert_string_equal(mr_values(log_of(state), "out", 0), "a b c");
+
+    struct mr_session *next = mr_open_worker(log_of(state), "k", "out", 0, 1);
+    mr_poll_for(next, MR_EVENT_BATCH, &event);
+    assert_int_equal(event.batch.count, 3);
+    assert_int_equal(event.batch.messages[2].offset, 5);
+    mr_poll_for(next, MR_EVENT_END, &event);
+    assert_int_equal(event.offset, 7);
+    mr_session_close(next);
+    next = mr_open_worker(log_of(state), "l", "out", 0, 1);
+    mr_poll_for(next, MR_EVENT_ASSIGNED, &event);
+    assert_int_equal(mr_session_start(next, &event.source, 3, NULL), MR_OK);
+    mr_poll_for(next, MR_EVENT_BATCH, &event);
+    assert_int_equal(event.batch.messages[0].offset, 5);
+    mr_session_close(next);
+}
+
+static void a_changelog_gives_older_versions_when_asked(void **state) {
+    struct mr_partition source = mr_partition_at("changes", 0);
+    mr_make_job_topic(log_of(state), "changes", "j", MR_KEEP_LAST_OF_KEY);
+    mr_memory_log_versions(log_of(state));
+    struct mr_session *worker = open_job(state);
+    mr_append_text(worker, "changes", "a", "1");
+    mr_append_text(worker, "changes", "b", "1");
+    mr_append_text(worker, "changes", "a", "2");
+    mr_append_text(worker, "changes", "b", NULL);
+    assert_int_equal(mr_commit_at(worker, "in", 0, ""), MR_COMMITTED);
+    mr_session_close(worker);
+    assert_int_equal(mr_read_each(log_of(state), &source, -1, NULL, NULL), 4);
+    assert_string_equal(mr_kept(log_of(state), "changes"), "a=2");
+    assert_int_equal(mr_log_reset(log_of(state), "j", "changes", NULL), MR_OK);
+    assert_int_equal(mr_read_each(log_of(state), &source, -1, NULL, NULL), 0);
+}
+
+/* Two workers; partition 0 is the first one's, and started. */
+static void open_two(void **state, struct mr_session *workers[2]) {
+    struct mr_event event;
+    for (uint32_t i = 0; i < 2; i++) {
+        workers[i] = mr_open_worker(log_of(state), "j", "in", i, 2);
+        mr_poll_for(workers[i], MR_EVENT_END, &event);
+    }
+}
+
+static void close_two(struct mr_session *workers[2]) {
+    mr_session_close(workers[0]);
+    mr_session_close(workers[1]);
+}
+
+static void a_partition_is_handed_over_after_its_commit(void **state) {
+    struct mr_session *workers[2];
+    struct mr_event event;
+    open_two(state, workers);
+    mr_memory_log_move(log_of(state), "j", 0, 1, -1);
+    mr_poll_for(workers[1], MR_EVENT_END, &event); /* not its yet */
+    mr_poll_for(workers[0], MR_EVENT_REVOKED, &event);
+    assert_int_equal(event.source.partition, 0);
+    mr_append_text(workers[0], "out", NULL, "kept");
+    assert_int_equal(mr_commit_at(workers[0], "in", 0, "n"), MR_COMMITTED);
+    mr_poll_for(workers[0], MR_EVENT_END, &event);
+    assert_int_equal(event.source.partition, 2);
+    mr_poll_for(workers[1], MR_EVENT_ASSIGNED, &event);
+    assert_int_equal(event.source.partition, 0);
+    assert_int_equal(event.offset, 0);
+    assert_int_equal(mr_commit_at(workers[0], "in", 0, "too late"), MR_FENCED);
+    assert_int_equal(mr_commit_at(workers[1], "in", 0, "m"), MR_COMMITTED);
+    mr_poll_for(workers[0], MR_EVENT_ASSIGNED, &event); /* what it still has, after a failure */
+    assert_int_equal(event.source.partition, 2);
+    close_two(workers);
+}
+
+static void a_zombie_delivers_on_and_cannot_commit(void **state) {
+    struct mr_session *workers[2];
+    struct mr_event event;
+    open_two(state, workers);
+    mr_memory_log_move(log_of(state), "j", 0, 1, 2);
+    mr_produce(log_of(state), "in", 0, "a");
+    mr_poll_for(workers[1], MR_EVENT_ASSIGNED, &event);
+    assert_int_equal(mr_session_start(workers[1], &event.source, -1, NULL), MR_OK);
+    mr_memory_log_next(log_of(state), 0);
+    mr_poll_for(workers[0], MR_EVENT_BATCH, &event);
+    assert_int_equal(event.source.partition, 0);
+    mr_append_text(workers[0], "out", NULL, "lost");
+    assert_int_equal(mr_commit_at(workers[0], "in", 1, "zombie"), MR_FENCED);
+    mr_poll_for(workers[1], MR_EVENT_BATCH, &event);
+    mr_append_text(workers[1], "out", NULL, "kept");
+    assert_int_equal(mr_commit_at(workers[1], "in", 1, ""), MR_COMMITTED);
+    close_two(workers);
+    assert_string_equal(mr_values(log_of(state), "out", 0), "kept");
+}
+
+static void a_zombie_hears_of_it_after_so_many_polls(void **state) {
+    struct mr_session *workers[2];
+    struct mr_event event;
+    open_two(state, workers);
+    mr_memory_log_move(log_of(state), "j", 0, 1, 2);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(mr_session_poll(workers[0], 0, &event, NULL), MR_OK);
+        assert_int_equal(event.kind, i < 2 ? MR_EVENT_END : MR_EVENT_LOST);
+    }
+    assert_int_equal(event.source.partition, 0);
+    close_two(workers);
+}
+
+static void what_was_lost_and_came_back_has_been_lost(void **state) {
+    struct mr_session *workers[2];
+    struct mr_event event;
+    open_two(state, workers);
+    mr_memory_log_move(log_of(state), "j", 0, 1, 5);
+    mr_memory_log_move(log_of(state), "j", 0, 0, 0);
+    assert_int_equal(mr_commit_at(workers[0], "in", 0, "zombie"), MR_FENCED);
+    mr_poll_for(workers[0], MR_EVENT_ASSIGNED, &event);
+    mr_memory_log_move(log_of(state), "j", 0, 1, 5);
+    mr_memory_log_move(log_of(state), "j", 0, 0, 0);
+    mr_poll_for(workers[0], MR_EVENT_LOST, &event);
+    mr_poll_for(workers[0], MR_EVENT_ASSIGNED, &event);
+    assert_int_equal(event.source.partition, 0);
+    assert_int_equal(mr_commit_at(workers[0], "in", 0, ""), MR_COMMITTED);
+    close_two(workers);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, mr_fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(an_aborted_commit_applies_nothing),   TEST(an_unknown_commit_may_be_lost),
-        TEST(an_unknown_commit_may_have_happened), TEST(a_crash_loses_what_was_not_committed),
-        TEST(batches_are_as_small_as_asked),       TEST(the_next_partition_can_be_chosen),
+        TEST(an_aborted_commit_applies_nothing),
+        TEST(an_unknown_commit_may_be_lost),
+        TEST(an_unknown_commit_may_have_happened),
+        TEST(a_crash_loses_what_was_not_committed),
+        TEST(batches_are_as_small_as_asked),
+        TEST(the_next_partition_can_be_chosen),
+        TEST(a_commit_leaves_a_gap_when_asked),
+        TEST(a_changelog_gives_older_versions_when_asked),
+        TEST(a_partition_is_handed_over_after_its_commit),
+        TEST(a_zombie_delivers_on_and_cannot_commit),
+        TEST(a_zombie_hears_of_it_after_so_many_polls),
+        TEST(what_was_lost_and_came_back_has_been_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
