@@ -75,19 +75,27 @@ static enum mr_status parse_brokers(const char *path, char **out, struct mr_erro
 /* ---- The shared clients -----------------------------------------------------------------------
  */
 
+enum mr_status mr_kafka_own_client(struct mr_kafka_log *log, enum mr_kafka_role role,
+                                   const char *transactional_id, rd_kafka_t **client,
+                                   struct mr_error *err) {
+    rd_kafka_conf_t *conf;
+    char said[MR_KAFKA_REASON_MAX];
+    enum mr_status status = mr_kafka_conf(log, role, &conf, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    if (transactional_id) {
+        rd_kafka_conf_set(conf, "transactional.id", transactional_id, said, sizeof said);
+    }
+    rd_kafka_conf_set_opaque(conf, log);
+    rd_kafka_conf_set_error_cb(conf, mr_kafka_hear);
+    return mr_kafka_client(log, role, conf, client, err);
+}
+
 static enum mr_status shared_client(struct mr_kafka_log *log, enum mr_kafka_role role,
                                     rd_kafka_t **kept, rd_kafka_t **client, struct mr_error *err) {
-    enum mr_status status = MR_OK;
     pthread_mutex_lock(&log->lock);
-    if (!*kept) {
-        rd_kafka_conf_t *conf;
-        status = mr_kafka_conf(log, role, &conf, err);
-        if (status == MR_OK) {
-            rd_kafka_conf_set_opaque(conf, log);
-            rd_kafka_conf_set_error_cb(conf, mr_kafka_hear);
-            status = mr_kafka_client(log, role, conf, kept, err);
-        }
-    }
+    enum mr_status status = *kept ? MR_OK : mr_kafka_own_client(log, role, NULL, kept, err);
     *client = *kept;
     pthread_mutex_unlock(&log->lock);
     return status;

@@ -4,7 +4,8 @@
  *   kafka.c           the descriptor: open, close; the URL; the two shared clients
  *   kafka_config.c    properties -> the configuration of a client in one of its roles; secrets
  *   kafka_error.c     what librdkafka says -> what to do, and a sentence; waiting for a broker
- *   kafka_admin.c     describe, create, list, bounds, check, reset, permits
+ *   kafka_admin.c     what is there: describe, list, bounds
+ *   kafka_change.c    what changes it: create, reset; who may run a job
  *   kafka_message.c   its messages -> ours, without a copy
  *   kafka_reader.c    a partition without a group: tail, show, restore
  *   kafka_session.c   a worker's or a producer's side: poll, turns, start
@@ -26,6 +27,8 @@ enum mr_kafka_role {
     MR_KAFKA_PRODUCER,    /* without a job                                                  */
 };
 
+#define MR_KAFKA_REASON_MAX 256
+
 struct mr_kafka_log {
     struct mr_log base;
     char *brokers; /* "a:9092,b:9092" */
@@ -35,7 +38,7 @@ struct mr_kafka_log {
     pthread_mutex_t lock;       /* of what follows */
     rd_kafka_t *admin, *reader; /* made on first use */
     rd_kafka_resp_err_t heard;  /* the last trouble of one of the two; 0: none */
-    char heard_text[256];
+    char heard_text[MR_KAFKA_REASON_MAX];
     struct mr_kafka_reader *readers; /* those on the shared client */
 };
 
@@ -45,6 +48,10 @@ enum mr_status mr_kafka_admin_client(struct mr_kafka_log *log, rd_kafka_t **clie
                                      struct mr_error *err);
 enum mr_status mr_kafka_reader_client(struct mr_kafka_log *log, rd_kafka_t **client,
                                       struct mr_error *err);
+/* A client of one's own, whose trouble the log hears; transactional_id: NULL but for that role. */
+enum mr_status mr_kafka_own_client(struct mr_kafka_log *log, enum mr_kafka_role role,
+                                   const char *transactional_id, rd_kafka_t **client,
+                                   struct mr_error *err);
 
 /* ---- kafka_config.c ------------------------------------------------------------------------- */
 /* The user's properties, checked (unknown, refused as the engine's own, no number...), over our
@@ -86,15 +93,21 @@ void mr_kafka_wait_tell(const struct mr_kafka_log *log, struct mr_kafka_wait *wa
 void mr_kafka_wait_over(const struct mr_kafka_log *log, struct mr_kafka_wait *wait);
 bool mr_kafka_stopped(const struct mr_kafka_log *log, const char *doing, struct mr_error *err);
 
-/* The error callback of the shared clients; `arg` is the log. */
+/* An error callback; `arg`, the opaque of the client, is the log. */
 void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg);
-/* A call on a shared client failed. MR_OK: it was waited a while, try again; else what is wrong,
- * by `code` or, where that says only that nothing came, by what the client said meanwhile. */
-enum mr_status mr_kafka_retry(struct mr_kafka_log *log, rd_kafka_t *client,
-                              struct mr_kafka_wait *wait, const char *doing,
-                              rd_kafka_resp_err_t code, struct mr_error *err);
-/* It worked. */
-void mr_kafka_done(struct mr_kafka_log *log, struct mr_kafka_wait *wait);
+/* A call that is tried until it works, or waiting cannot help, or the log is stopped. */
+struct mr_kafka_call {
+    const char *doing;
+    /* One attempt, of at most a few seconds; `reason`: what the broker says, if it does. */
+    rd_kafka_resp_err_t (*attempt)(rd_kafka_t *client, void *arg, char reason[MR_KAFKA_REASON_MAX]);
+    void *arg;
+};
+/* The client has mr_kafka_hear as its error callback. */
+enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
+                            const struct mr_kafka_call *call, struct mr_error *err);
+/* Nothing came where something should: tells it, or fails when the client said what is wrong. */
+enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
+                             struct mr_kafka_wait *wait, const char *doing, struct mr_error *err);
 
 /* ---- kafka_message.c ------------------------------------------------------------------------ */
 /* Messages of one partition, borrowed from librdkafka until the next fill or finish. */
@@ -125,20 +138,52 @@ enum mr_kafka_fill mr_kafka_batch_fill(struct mr_kafka_batch *batch, rd_kafka_qu
 /* ---- kafka_admin.c -------------------------------------------------------------------------- */
 enum mr_status mr_kafka_describe(struct mr_log *log, const char *topic, struct mr_topic *out,
                                  struct mr_error *err);
-enum mr_status mr_kafka_create(struct mr_log *log, const struct mr_topic *topic,
-                               struct mr_error *err);
 enum mr_status mr_kafka_list(struct mr_log *log, struct mr_topic **topics, size_t *count,
                              struct mr_error *err);
 enum mr_status mr_kafka_bounds(struct mr_log *log, const struct mr_partition *source,
                                int64_t *first, int64_t *end, struct mr_error *err);
-enum mr_status mr_kafka_check(struct mr_log *log, const char *topic, struct mr_check_report *report,
-                              struct mr_error *err);
-enum mr_status mr_kafka_reset(struct mr_log *log, const char *job, const char *changelog,
-                              struct mr_error *err);
-enum mr_status mr_kafka_permits(struct mr_log *log, const char *job, struct mr_error *err);
 /* The high watermark whatever transactions hold back: what a restore must reach. */
 enum mr_status mr_kafka_true_end(struct mr_kafka_log *log, const struct mr_partition *source,
                                  int64_t *end, struct mr_error *err);
+/* The name and partitions of a topic as `client` sees it, which from then on knows its leaders.
+ * MR_REJECT: not there. */
+enum mr_status mr_kafka_partitions(struct mr_kafka_log *log, rd_kafka_t *client, const char *topic,
+                                   struct mr_topic *out, struct mr_error *err);
+
+#define MR_KAFKA_ATTEMPT_MS 2000
+#define MR_KAFKA_DOING_MAX  (MR_TOPIC_NAME_MAX + 64)
+
+struct mr_kafka_look {
+    const char *topic;
+    bool leaders; /* every partition must have one                           */
+    int appear;   /* tries for a topic that must be there, since it was made */
+    bool missing; /* answer: there is no such topic                          */
+    uint32_t partitions;
+};
+/* The same with choices; and one attempt of it. */
+enum mr_status mr_kafka_look_up(struct mr_kafka_log *log, rd_kafka_t *client,
+                                struct mr_kafka_look *look, struct mr_topic *out,
+                                struct mr_error *err);
+rd_kafka_resp_err_t mr_kafka_look_once(rd_kafka_t *client, void *look,
+                                       char reason[MR_KAFKA_REASON_MAX]);
+
+/* A request of the admin API: begin; ask, with its options and on its queue; wait; end. */
+struct mr_kafka_request {
+    rd_kafka_queue_t *queue;
+    rd_kafka_AdminOptions_t *options;
+    rd_kafka_event_t *answer; /* NULL: none came */
+};
+struct mr_kafka_request mr_kafka_request_begin(rd_kafka_t *client, rd_kafka_admin_op_t operation);
+rd_kafka_resp_err_t mr_kafka_request_wait(struct mr_kafka_request *request,
+                                          char reason[MR_KAFKA_REASON_MAX]);
+void mr_kafka_request_end(struct mr_kafka_request *request);
+
+/* ---- kafka_change.c ------------------------------------------------------------------------- */
+enum mr_status mr_kafka_create(struct mr_log *log, const struct mr_topic *topic,
+                               struct mr_error *err);
+enum mr_status mr_kafka_reset(struct mr_log *log, const char *job, const char *changelog,
+                              struct mr_error *err);
+enum mr_status mr_kafka_permits(struct mr_log *log, const char *job, struct mr_error *err);
 
 /* ---- kafka_reader.c ------------------------------------------------------------------------- */
 enum mr_status mr_kafka_reader_open(struct mr_log *log, const struct mr_partition *source,
@@ -146,6 +191,8 @@ enum mr_status mr_kafka_reader_open(struct mr_log *log, const struct mr_partitio
 enum mr_status mr_kafka_read(struct mr_reader *reader, int64_t timeout_ns, struct mr_batch *batch,
                              struct mr_error *err);
 void mr_kafka_reader_close(struct mr_reader *reader);
+enum mr_status mr_kafka_check(struct mr_log *log, const char *topic, struct mr_check_report *report,
+                              struct mr_error *err);
 
 /* ---- kafka_session.c ------------------------------------------------------------------------ */
 enum mr_status mr_kafka_session_open(struct mr_log *log, const struct mr_session_options *options,

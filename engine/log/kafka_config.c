@@ -43,7 +43,8 @@ static const struct setting defaults[] = {
     {"socket.timeout.ms", "10000", ALL, NULL}, /* a broker that hangs is found */
     {"reconnect.backoff.max.ms", "1000", ALL, NULL},
     {"check.crcs", "true", READERS, NULL},
-    {"fetch.wait.max.ms", "100", READERS, NULL},
+    {"fetch.wait.max.ms", "100", MEMBER, NULL},
+    {"fetch.wait.max.ms", "10", READER, NULL}, /* an end is told, and others are asked, after it */
     {"fetch.queue.backoff.ms", "10", READERS, NULL}, /* 1 s: a consumer stands still (measured) */
     {"queued.max.messages.kbytes", "4096", READERS, NULL}, /* of each partition */
     {"session.timeout.ms", "6000", MEMBER, NULL},

@@ -192,31 +192,59 @@ static bool is_vague(rd_kafka_resp_err_t code) {
            code == E(_WAIT_COORD);
 }
 
-enum mr_status mr_kafka_retry(struct mr_kafka_log *log, rd_kafka_t *client,
-                              struct mr_kafka_wait *wait, const char *doing,
-                              rd_kafka_resp_err_t code, struct mr_error *err) {
-    char reason[sizeof log->heard_text] = "";
+/* Puts what the client said meanwhile in the place of a vague code. */
+static rd_kafka_resp_err_t consult(struct mr_kafka_log *log, rd_kafka_t *client,
+                                   rd_kafka_resp_err_t code, char reason[MR_KAFKA_REASON_MAX]) {
     while (rd_kafka_poll(client, 0) > 0) {
     }
     pthread_mutex_lock(&log->lock);
     if (is_vague(code) && log->heard) {
         code = log->heard;
-        memcpy(reason, log->heard_text, sizeof reason);
+        memcpy(reason, log->heard_text, MR_KAFKA_REASON_MAX);
     }
     pthread_mutex_unlock(&log->lock);
-    if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
-        return mr_kafka_fail(log, doing, code, reason, err);
+    if (!*reason) {
+        snprintf(reason, MR_KAFKA_REASON_MAX, "%s", rd_kafka_err2str(code));
     }
-    return mr_kafka_wait(log, wait, doing, *reason ? reason : rd_kafka_err2str(code), err)
-               ? MR_OK
-               : MR_FAIL;
+    return code;
 }
 
-void mr_kafka_done(struct mr_kafka_log *log, struct mr_kafka_wait *wait) {
+static void forget_trouble(struct mr_kafka_log *log) {
     pthread_mutex_lock(&log->lock);
     log->heard = E(NO_ERROR);
     pthread_mutex_unlock(&log->lock);
-    mr_kafka_wait_over(log, wait);
+}
+
+enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
+                            const struct mr_kafka_call *call, struct mr_error *err) {
+    struct mr_kafka_wait wait = {0};
+    for (;;) {
+        char reason[MR_KAFKA_REASON_MAX] = "";
+        rd_kafka_resp_err_t code = call->attempt(client, call->arg, reason);
+        if (!code) {
+            forget_trouble(log);
+            mr_kafka_wait_over(log, &wait);
+            return MR_OK;
+        }
+        code = consult(log, client, code, reason);
+        if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
+            return mr_kafka_fail(log, call->doing, code, reason, err);
+        }
+        if (!mr_kafka_wait(log, &wait, call->doing, reason, err)) {
+            return MR_FAIL;
+        }
+    }
+}
+
+enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
+                             struct mr_kafka_wait *wait, const char *doing, struct mr_error *err) {
+    char reason[MR_KAFKA_REASON_MAX] = "";
+    rd_kafka_resp_err_t code = consult(log, client, E(_TIMED_OUT), reason);
+    if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
+        return mr_kafka_fail(log, doing, code, reason, err);
+    }
+    mr_kafka_wait_tell(log, wait, doing, reason);
+    return MR_OK;
 }
 
 /* ---- Waiting ----------------------------------------------------------------------------------
@@ -279,7 +307,7 @@ bool mr_kafka_stopped(const struct mr_kafka_log *log, const char *doing, struct 
 void mr_kafka_wait_over(const struct mr_kafka_log *log, struct mr_kafka_wait *wait) {
     char waited[MR_TEXT_MAX];
     if (wait->told_ns) {
-        mr_note("%s: there again after %s", log->brokers,
+        mr_note("%s: goes on after waiting for %s", log->brokers,
                 mr_format_duration((steady_ns() - wait->since_ns) / MR_SECOND * MR_SECOND, waited));
     }
     *wait = (struct mr_kafka_wait){0};

@@ -1,0 +1,286 @@
+/* A partition without a group: tail, show, restore.
+ *
+ * All readers of a log share one client, each with a queue of its own on which its partition's
+ * messages come. librdkafka reads a partition once for each client, so the second reader of a
+ * partition that is being read gets a client to itself.
+ *
+ * The end of a plain topic is the last stable offset: what is behind it is still undecided. Of a
+ * changelog that is not good enough: a transaction that is open when the reader is opened may
+ * commit later. So its reader goes on until the end it is told of is not below the true end as it
+ * was at open. */
+#include "engine/log/kafka.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct mr_kafka_reader {
+    struct mr_reader base;
+    struct mr_kafka_log *log;
+    struct mr_kafka_reader *after; /* of those on the shared client */
+    struct mr_partition source;
+    rd_kafka_t *client;
+    bool own;     /* the client */
+    bool started; /* librdkafka reads it */
+    rd_kafka_topic_t *topic;
+    rd_kafka_queue_t *queue;
+    struct mr_kafka_batch batch;
+    struct mr_kafka_wait wait;
+    int64_t next;
+    int64_t target; /* an end below it is not the end */
+    bool ended;     /* at the end, and nothing came since */
+    bool held;      /* at an end below the target */
+    rd_kafka_resp_err_t code;
+};
+
+/* ---- Whose client ------------------------------------------------------------------------------
+ */
+
+static bool same(const struct mr_partition *a, const struct mr_partition *b) {
+    return a->partition == b->partition && strcmp(a->topic, b->topic) == 0;
+}
+
+/* Whether the partition on the shared client is this reader's now. */
+static bool claim(struct mr_kafka_reader *reader) {
+    struct mr_kafka_log *log = reader->log;
+    bool free_yet = true;
+    pthread_mutex_lock(&log->lock);
+    for (const struct mr_kafka_reader *r = log->readers; r; r = r->after) {
+        free_yet &= !same(&r->source, &reader->source);
+    }
+    if (free_yet) {
+        reader->after = log->readers;
+        log->readers = reader;
+    }
+    pthread_mutex_unlock(&log->lock);
+    return free_yet;
+}
+
+static void give_back(struct mr_kafka_reader *reader) {
+    struct mr_kafka_log *log = reader->log;
+    pthread_mutex_lock(&log->lock);
+    struct mr_kafka_reader **at = &log->readers;
+    while (*at && *at != reader) {
+        at = &(*at)->after;
+    }
+    if (*at) {
+        *at = reader->after;
+    }
+    pthread_mutex_unlock(&log->lock);
+}
+
+static enum mr_status choose_client(struct mr_kafka_reader *reader, struct mr_error *err) {
+    if (claim(reader)) {
+        return mr_kafka_reader_client(reader->log, &reader->client, err);
+    }
+    reader->own = true;
+    return mr_kafka_own_client(reader->log, MR_KAFKA_READER, NULL, &reader->client, err);
+}
+
+/* ---- Open, close -------------------------------------------------------------------------------
+ */
+
+/* Where to begin: RD_KAFKA_OFFSET_BEGINNING for the first that is there at that time. */
+static enum mr_status find_place(struct mr_kafka_reader *reader, int64_t from,
+                                 struct mr_error *err) {
+    struct mr_topic topic;
+    const struct mr_partition *source = &reader->source;
+    enum mr_status status = mr_kafka_describe(&reader->log->base, source->topic, &topic, err);
+    if (status == MR_OK) {
+        status = mr_topic_has(&topic, source->partition, err);
+    }
+    if (status != MR_OK) {
+        return status;
+    }
+    if (topic.kind == MR_KEEP_LAST_OF_KEY) {
+        return mr_kafka_true_end(reader->log, source, &reader->target, err);
+    }
+    if (from >= 0) {
+        int64_t first, end;
+        status = mr_kafka_bounds(&reader->log->base, source, &first, &end, err);
+        reader->next = from;
+        return status == MR_OK ? mr_topic_reaches(source, from, first, end, err) : status;
+    }
+    return MR_OK;
+}
+
+static enum mr_status begin(struct mr_kafka_reader *reader, struct mr_error *err) {
+    struct mr_topic topic;
+    const struct mr_partition *source = &reader->source;
+    enum mr_status status = choose_client(reader, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    reader->topic = rd_kafka_topic_new(reader->client, source->topic, NULL);
+    reader->queue = rd_kafka_queue_new(reader->client);
+    /* With the leader known the first record is here in 5 ms, else in 500. */
+    status = mr_kafka_partitions(reader->log, reader->client, source->topic, &topic, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    int64_t place = reader->next >= 0 ? reader->next : RD_KAFKA_OFFSET_BEGINNING;
+    if (rd_kafka_consume_start_queue(reader->topic, (int32_t)source->partition, place,
+                                     reader->queue)) {
+        return mr_kafka_fail(reader->log, "beginning to read", rd_kafka_last_error(), NULL, err);
+    }
+    reader->started = true;
+    return MR_OK;
+}
+
+void mr_kafka_reader_close(struct mr_reader *base) {
+    struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
+    if (reader->started) {
+        rd_kafka_consume_stop(reader->topic, (int32_t)reader->source.partition);
+    }
+    mr_kafka_batch_finish(&reader->batch);
+    if (reader->queue) {
+        rd_kafka_queue_destroy(reader->queue);
+    }
+    if (reader->topic) {
+        rd_kafka_topic_destroy(reader->topic);
+    }
+    give_back(reader);
+    if (reader->own && reader->client) {
+        rd_kafka_destroy_flags(reader->client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+    free(reader);
+}
+
+enum mr_status mr_kafka_reader_open(struct mr_log *base, const struct mr_partition *source,
+                                    int64_t from, struct mr_reader **out, struct mr_error *err) {
+    struct mr_kafka_reader *reader = mr_allocate(sizeof *reader);
+    reader->log = (struct mr_kafka_log *)base;
+    reader->source = *source;
+    reader->next = -1;
+    mr_kafka_batch_init(&reader->batch);
+    enum mr_status status = find_place(reader, from, err);
+    if (status == MR_OK) {
+        status = begin(reader, err);
+    }
+    if (status != MR_OK) {
+        mr_kafka_reader_close(&reader->base);
+        return status;
+    }
+    *out = &reader->base;
+    return MR_OK;
+}
+
+/* ---- Read --------------------------------------------------------------------------------------
+ */
+
+static void say_doing(const struct mr_kafka_reader *reader, char doing[MR_KAFKA_DOING_MAX]) {
+    snprintf(doing, MR_KAFKA_DOING_MAX, "reading topic \"%s\", partition %" PRIu32,
+             reader->source.topic, reader->source.partition);
+}
+
+static enum mr_status nothing_came(struct mr_kafka_reader *reader, struct mr_error *err) {
+    char doing[MR_KAFKA_DOING_MAX];
+    say_doing(reader, doing);
+    if (reader->held) {
+        mr_kafka_wait_tell(reader->log, &reader->wait, doing,
+                           "a transaction that is still open holds records back");
+        return MR_OK;
+    }
+    return mr_kafka_idle(reader->log, reader->client, &reader->wait, doing, err);
+}
+
+/* An error within the partition; err has a sentence about it. */
+static enum mr_status judge_error(struct mr_kafka_reader *reader, struct mr_error *err) {
+    char doing[MR_KAFKA_DOING_MAX];
+    say_doing(reader, doing);
+    switch (mr_kafka_judge(reader->code)) {
+    case MR_KAFKA_WAIT:
+        mr_kafka_wait_tell(reader->log, &reader->wait, doing, rd_kafka_err2str(reader->code));
+        return MR_OK;
+    case MR_KAFKA_REFUSE:
+        return mr_kafka_fail(reader->log, doing, reader->code, NULL, err);
+    case MR_KAFKA_BROKEN:
+        break;
+    }
+    return reader->code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ? MR_REJECT : MR_FAIL;
+}
+
+/* True when the end is the end. */
+static bool reached(struct mr_kafka_reader *reader, int64_t end) {
+    reader->ended = end >= reader->target;
+    reader->held = !reader->ended;
+    return reader->ended;
+}
+
+enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct mr_batch *batch,
+                             struct mr_error *err) {
+    struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
+    const struct mr_clock *clock = &mr_real_clock;
+    int64_t until_ns = mr_time_add(clock->steady_ns(clock), timeout_ns);
+    batch->source = reader->source;
+    for (;;) {
+        int64_t end, left_ns = until_ns - clock->steady_ns(clock);
+        enum mr_kafka_fill fill =
+            mr_kafka_batch_fill(&reader->batch, reader->queue, left_ns > 0 ? left_ns : 0,
+                                &reader->next, batch, &end, &reader->code, err);
+        if (fill == MR_KAFKA_MESSAGES) {
+            reader->ended = reader->held = false;
+            mr_kafka_wait_over(reader->log, &reader->wait);
+            return MR_OK;
+        }
+        if (fill == MR_KAFKA_FAILED) {
+            enum mr_status status = judge_error(reader, err);
+            if (status != MR_OK) {
+                return status;
+            }
+        } else if (fill == MR_KAFKA_END && reached(reader, end)) {
+            mr_kafka_wait_over(reader->log, &reader->wait);
+        }
+        batch->end = reader->ended;
+        if (fill == MR_KAFKA_NOTHING) {
+            return reader->ended ? MR_OK : nothing_came(reader, err);
+        }
+        if (reader->ended) {
+            return MR_OK;
+        }
+    }
+}
+
+/* ---- Check -------------------------------------------------------------------------------------
+ */
+
+static bool is_bad_record(const struct mr_reader *reader) {
+    rd_kafka_resp_err_t code = ((const struct mr_kafka_reader *)reader)->code;
+    return code == RD_KAFKA_RESP_ERR__BAD_MSG || code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+}
+
+/* librdkafka compares the checksum of every batch of records (check.crcs) and goes on behind a bad
+ * one. */
+static enum mr_status check_partition(struct mr_kafka_log *log, const struct mr_partition *source,
+                                      struct mr_check_report *report, struct mr_error *err) {
+    struct mr_reader *reader;
+    struct mr_batch batch = {0};
+    enum mr_status status = mr_kafka_reader_open(&log->base, source, -1, &reader, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    while (status == MR_OK && !batch.end && !mr_kafka_stopped(log, "checking", err)) {
+        struct mr_error bad;
+        batch = (struct mr_batch){0};
+        status = mr_kafka_read(reader, MR_SECOND, &batch, &bad);
+        report->records += batch.count;
+        if (status != MR_OK && is_bad_record(reader)) {
+            report->first = report->bad_records++ ? report->first : bad;
+            status = MR_OK;
+        } else if (status != MR_OK && err) {
+            *err = bad;
+        }
+    }
+    mr_kafka_reader_close(reader);
+    return batch.end ? MR_OK : status == MR_OK ? MR_FAIL : status;
+}
+
+enum mr_status mr_kafka_check(struct mr_log *base, const char *name, struct mr_check_report *report,
+                              struct mr_error *err) {
+    struct mr_topic topic;
+    enum mr_status status = mr_kafka_describe(base, name, &topic, err);
+    for (uint32_t p = 0; status == MR_OK && p < topic.partitions; p++) {
+        struct mr_partition source = mr_partition_at(name, p);
+        status = check_partition((struct mr_kafka_log *)base, &source, report, err);
+    }
+    return status;
+}
