@@ -204,14 +204,28 @@ static enum mr_status restore_keyed(struct mr_store *store, struct mr_slice key,
     return MR_OK;
 }
 
-static enum mr_status restore_window(struct mr_store *store, struct mr_slice key,
-                                     struct mr_bytes_reader *reader, struct mr_cell **out,
-                                     struct mr_error *err) {
+static int64_t key_start(struct mr_slice key) {
     uint64_t start = 0;
     for (int i = 0; i < 8; i++) {
         start = start << 8 | (uint8_t)key.data[1 + i];
     }
-    struct mr_span span = {.start_ns = (int64_t)(start ^ (UINT64_C(1) << 63))};
+    return (int64_t)(start ^ (UINT64_C(1) << 63));
+}
+
+/* The cell, open and with empty accumulators, whatever an older record has said of it. */
+static struct mr_cell *empty_window(struct mr_store *store, struct mr_slice group,
+                                    struct mr_span span) {
+    struct mr_cell *cell = mr_store_window(store, group, span, false);
+    if (cell) {
+        mr_cell_forget(store, cell);
+    }
+    return mr_store_window(store, group, span, true);
+}
+
+static enum mr_status restore_window(struct mr_store *store, struct mr_slice key,
+                                     struct mr_bytes_reader *reader, struct mr_cell **out,
+                                     struct mr_error *err) {
+    struct mr_span span = {.start_ns = key_start(key)};
     struct mr_slice flags = mr_get_bytes(reader, 1);
     uint64_t rev = mr_get_varint(reader), length = mr_get_varint(reader);
     if (reader->bad || rev > UINT32_MAX || length == 0 || length > INT64_MAX ||
@@ -220,7 +234,7 @@ static enum mr_status restore_window(struct mr_store *store, struct mr_slice key
     }
     struct mr_slice group = {key.data + 9, key.length - 9};
     struct mr_slice packed = {(const char *)reader->at, (size_t)(reader->end - reader->at)};
-    struct mr_cell *cell = mr_store_window(store, group, span, true);
+    struct mr_cell *cell = empty_window(store, group, span);
     cell->rev = (uint32_t)rev;
     cell->logged = true;
     enum mr_status status = unpack_measures(store, cell, packed, err);
@@ -235,25 +249,40 @@ static enum mr_status restore_window(struct mr_store *store, struct mr_slice key
     return MR_OK;
 }
 
+/* What older records have said of the key does not hold. */
+static void forget_key(struct mr_store *store, struct mr_slice key, bool keyed) {
+    struct mr_slice group = {key.data + (keyed ? 1 : 9), key.length - (keyed ? 1 : 9)};
+    struct mr_cell *cell =
+        keyed ? mr_store_keyed(store, group, false)
+              : mr_store_window(store, group, (struct mr_span){.start_ns = key_start(key)}, false);
+    if (cell) {
+        mr_cell_forget(store, cell);
+    }
+}
+
 enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, struct mr_slice value,
                                 struct mr_cell **out, struct mr_error *err) {
     struct mr_cell *cell = NULL;
     struct mr_bytes_reader reader = {(const uint8_t *)value.data,
                                      (const uint8_t *)value.data + value.length, false};
-    uint64_t layout = mr_get_u64(&reader);
     bool window = key.length >= 9 && key.length - 9 <= MR_KEY_MAX && key.data[0] == 'w';
     bool keyed = key.length >= 1 && key.length - 1 <= UINT16_MAX && key.data[0] == 'k';
+    uint64_t layout = value.data ? mr_get_u64(&reader) : store->layout_hash;
     if (reader.bad || (!window && !keyed) || value.length > UINT32_MAX) {
         return damaged(err);
     }
-    if (layout != store->layout_hash) {
-        return mr_error_set(err, MR_REJECT, "the changelog has another layout");
-    }
+    enum mr_status status = MR_OK;
     struct mr_slice rest = {key.data + 1, key.length - 1};
-    enum mr_status status = keyed ? restore_keyed(store, rest, &reader, &cell)
-                                  : restore_window(store, key, &reader, &cell, err);
-    if (status == MR_OK && out) {
+    if (!value.data || layout != store->layout_hash) {
+        forget_key(store, key, keyed);
+    } else {
+        status = keyed ? restore_keyed(store, rest, &reader, &cell)
+                       : restore_window(store, key, &reader, &cell, err);
+    }
+    if (out) {
         *out = cell;
     }
-    return status;
+    return layout == store->layout_hash
+               ? status
+               : mr_error_set(err, MR_REJECT, "the changelog has another layout");
 }

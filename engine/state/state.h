@@ -85,8 +85,10 @@ typedef enum mr_status mr_store_take(void *arg, struct mr_slice key, struct mr_s
 enum mr_status mr_store_take_dirty(struct mr_store *store, mr_store_take *take, void *arg,
                                    struct mr_error *err);
 
-/* Puts a changelog record back; *cell (may be NULL) is the cell it made. MR_REJECT: it has another
- * layout. MR_FAIL: not a record that a store has written. */
+/* Puts a changelog record back, over what older ones of its key have said; without a value
+ * (value.data == NULL) it says that there is no such cell. *cell (may be NULL) is the cell it made,
+ * or NULL. MR_REJECT: it has another layout, and there is no such cell now. MR_FAIL: not a record
+ * that a store has written. */
 enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, struct mr_slice value,
                                 struct mr_cell **cell, struct mr_error *err);
 

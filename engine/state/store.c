@@ -243,10 +243,7 @@ static void unlink_slot(struct mr_store *store, struct mr_slot *slot) {
     store->slots[hole].tag = 0;
 }
 
-void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
-    if (cell->logged) {
-        mr_cell_tombstone(store, cell);
-    }
+void mr_cell_forget(struct mr_store *store, struct mr_cell *cell) {
     mr_cell_clean(store, cell);
     struct mr_slot *slot =
         find(store, cell->hash, mr_cell_group(cell), cell->span.start_ns, cell->keyed);
@@ -262,6 +259,13 @@ void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
     cell->end_at = store->spare_cells;
     store->spare_cells = number + 1;
     store->count--;
+}
+
+void mr_store_drop(struct mr_store *store, struct mr_cell *cell) {
+    if (cell->logged) {
+        mr_cell_tombstone(store, cell);
+    }
+    mr_cell_forget(store, cell);
 }
 
 void mr_store_sweep(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),

@@ -48,7 +48,8 @@ void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell);
 void mr_cell_take_block(struct mr_store *store, struct mr_cell *cell);
 void mr_cell_charge(struct mr_store *store, struct mr_cell *cell);
 void mr_cell_finish(struct mr_store *store, struct mr_cell *cell);
-void mr_cell_clean(struct mr_store *store, struct mr_cell *cell); /* off the dirty list */
+void mr_cell_clean(struct mr_store *store, struct mr_cell *cell);  /* off the dirty list */
+void mr_cell_forget(struct mr_store *store, struct mr_cell *cell); /* drops without a tombstone */
 void mr_cell_tombstone(struct mr_store *store, const struct mr_cell *cell);
 
 void mr_ends_add(struct mr_store *store, struct mr_cell *cell);

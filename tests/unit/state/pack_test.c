@@ -177,6 +177,122 @@ static void restoring_gives_every_cell_back_as_it_was(void **state) {
     mr_store_destroy(again);
 }
 
+/* ---- A log that has not forgotten older records of a key ------------------------------------- */
+
+struct version {
+    struct mr_slice key, value;
+};
+
+/* What the changelog has last: a copy, because the next take replaces it. */
+static struct version latest(struct fixture *f) {
+    assert_int_equal(f->changelog.count, 1);
+    const struct mr_test_record *record = &f->changelog.records[0];
+    return (struct version){mr_copy_slice(record->key), mr_copy_slice(record->value)};
+}
+
+/* One cell: open, changed, closed, revised; dropped; then made again. */
+static size_t write_versions(struct fixture *f, struct version *versions) {
+    struct mr_cell *cell = make(f->store, "a", 0);
+    for (uint8_t i = 0; i < 4; i++) {
+        assert_int_equal(mr_store_unpack(f->store, cell, &f->err), MR_OK);
+        add(f, cell, (uint8_t)(i + 1));
+        if (i >= 2) {
+            mr_store_close(f->store, cell);
+            cell->rev++;
+        }
+        take(f);
+        versions[i] = latest(f);
+    }
+    mr_store_drop(f->store, cell);
+    take(f);
+    versions[4] = (struct version){mr_copy_slice(versions[0].key), {0}};
+    add(f, make(f->store, "a", 0), 9);
+    take(f);
+    versions[5] = latest(f);
+    return 6;
+}
+
+static void assert_same_cell(struct mr_store *store, struct mr_store *wanted) {
+    struct mr_span span = {0, 10};
+    struct mr_cell *is = mr_store_window(store, mr_slice_of("a"), span, false);
+    struct mr_cell *was = mr_store_window(wanted, mr_slice_of("a"), span, false);
+    assert_int_equal(mr_store_cells(store), mr_store_cells(wanted));
+    assert_int_equal(is == NULL, was == NULL);
+    struct mr_end *close = mr_store_next_close(store), *drop = mr_store_next_drop(store);
+    assert_int_equal(close ? close->open : 0, was && !was->closed);
+    assert_int_equal(drop ? drop->count : 0, was != NULL);
+    if (is) {
+        assert_int_equal(is->closed, was->closed);
+        assert_int_equal(is->rev, was->rev);
+        assert_int_equal(is->accumulators == NULL, was->accumulators == NULL);
+        mr_store_unpack(store, is, NULL);
+        mr_store_unpack(wanted, was, NULL);
+        assert_int_equal(mr_test_sum(is), mr_test_sum(was));
+        assert_true(mr_slice_equal(mr_test_list(is), mr_test_list(was)));
+    }
+}
+
+static void of_several_records_of_a_key_the_last_one_counts(void **state) {
+    struct fixture *f = *state;
+    struct version versions[6];
+    size_t count = write_versions(f, versions);
+    for (size_t first = 0; first < count; first++) {
+        for (size_t last = first; last < count; last++) {
+            struct mr_store *all = mr_store_create(&mr_test_measures, MR_TEST_LAYOUT);
+            struct mr_store *one = mr_store_create(&mr_test_measures, MR_TEST_LAYOUT);
+            for (size_t i = first; i <= last; i++) {
+                assert_int_equal(
+                    mr_store_restore(all, versions[i].key, versions[i].value, NULL, &f->err),
+                    MR_OK);
+            }
+            mr_store_restore(one, versions[last].key, versions[last].value, NULL, &f->err);
+            assert_same_cell(all, one);
+            assert_int_equal(mr_store_take_dirty(all, mr_test_take, &f->changelog, &f->err), MR_OK);
+            mr_store_destroy(all);
+            mr_store_destroy(one);
+        }
+    }
+    for (size_t i = 0; i < count; i++) {
+        free((void *)(uintptr_t)versions[i].key.data);
+        free((void *)(uintptr_t)versions[i].value.data);
+    }
+}
+
+static void a_keyed_cell_is_replaced_and_deleted_too(void **state) {
+    struct fixture *f = *state;
+    struct mr_slice key = mr_slice_of("kx");
+    char value[11] = {0};
+    uint64_t layout = MR_TEST_LAYOUT;
+    memcpy(value, &layout, sizeof layout);
+    memcpy(value + 8, "abc", 3);
+    struct mr_cell *cell;
+    assert_int_equal(mr_store_restore(f->store, key, (struct mr_slice){value, 11}, &cell, &f->err),
+                     MR_OK);
+    assert_int_equal(cell->accumulators->length, 3);
+    assert_int_equal(mr_store_restore(f->store, key, (struct mr_slice){value, 9}, &cell, &f->err),
+                     MR_OK);
+    assert_int_equal(cell->accumulators->length, 1);
+    assert_int_equal(mr_store_restore(f->store, key, (struct mr_slice){0}, &cell, &f->err), MR_OK);
+    assert_null(cell);
+    assert_int_equal(mr_store_cells(f->store), 0);
+    assert_int_equal(take(f), 0); /* the changelog knows already */
+}
+
+static void a_record_of_another_layout_takes_the_cell_away(void **state) {
+    struct fixture *f = *state;
+    add(f, make(f->store, "a", 0), 1);
+    take(f);
+    struct version last = latest(f);
+    struct mr_store *store = restore(f);
+    ((char *)(uintptr_t)last.value.data)[0] ^= 1;
+    assert_int_equal(mr_store_restore(store, last.key, last.value, NULL, &f->err), MR_REJECT);
+    assert_int_equal(mr_store_cells(store), 0);
+    assert_null(mr_store_next_drop(store));
+    mr_store_destroy(store);
+    free((void *)(uintptr_t)last.key.data);
+    free((void *)(uintptr_t)last.value.data);
+}
+
 static void another_layout_is_rejected_and_makes_no_cell(void **state) {
     struct fixture *f = *state;
     add(f, make(f->store, "a", 0), 1);
@@ -259,6 +375,12 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_packed_cell_that_is_closed_anew_keeps_its_bytes, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(restoring_gives_every_cell_back_as_it_was, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(of_several_records_of_a_key_the_last_one_counts, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_keyed_cell_is_replaced_and_deleted_too, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_record_of_another_layout_takes_the_cell_away, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(another_layout_is_rejected_and_makes_no_cell, set_up,
                                         tear_down),
