@@ -59,41 +59,52 @@ static enum mr_commit stopped(struct mr_error *err) {
     return MR_UNKNOWN;
 }
 
-enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks,
-                               const struct mr_worker_watch *watch, struct mr_error *err) {
-    size_t count = 0;
-    for (struct mr_task *task = tasks; task; task = task->next) {
-        count += task->moved;
+/* Everything of a task is appended, and where it stands is the next position. */
+static enum mr_commit prepare(struct mr_task *task, const struct mr_worker_watch *watch,
+                              struct mr_position *position, struct mr_error *err) {
+    if (!reach(watch, "revisions")) {
+        return stopped(err);
     }
-    struct mr_position *positions = mr_allocate_array(count, struct mr_position);
+    if (mr_revisions_emit(task, err) != MR_OK) {
+        return MR_ABORTED;
+    }
+    if (!reach(watch, "changelog")) {
+        return stopped(err);
+    }
+    if (write_changelog(task, err) != MR_OK) {
+        return MR_ABORTED;
+    }
+    assert(mr_counters_balance(&task->counters));
+    *position = (struct mr_position){task->source, task->offset, mr_note_write(task)};
+    return MR_COMMITTED;
+}
+
+enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *const *tasks,
+                               uint32_t partitions, const struct mr_worker_watch *watch,
+                               struct mr_error *err) {
+    struct mr_position *positions = mr_allocate_array(partitions, struct mr_position);
     enum mr_commit result = MR_COMMITTED;
-    size_t n = 0;
-    for (struct mr_task *task = tasks; task && result == MR_COMMITTED; task = task->next) {
-        if (!task->moved) {
-            continue;
+    size_t count = 0;
+    for (uint32_t p = 0; p < partitions && result == MR_COMMITTED; p++) {
+        if (tasks[p] && tasks[p]->moved) {
+            result = prepare(tasks[p], watch, &positions[count++], err);
         }
-        if (!reach(watch, "revisions")) {
-            result = stopped(err);
-        } else if (mr_revisions_emit(task, err) != MR_OK) {
-            result = MR_ABORTED;
-        } else if (!reach(watch, "changelog")) {
-            result = stopped(err);
-        } else if (write_changelog(task, err) != MR_OK) {
-            result = MR_ABORTED;
-        } else {
-            assert(mr_counters_balance(&task->counters));
-            positions[n++] = (struct mr_position){task->source, task->offset, mr_note_write(task)};
-        }
+    }
+    if (result == MR_COMMITTED && !reach(watch, "commit")) {
+        result = stopped(err);
     }
     if (result == MR_COMMITTED) {
-        result =
-            reach(watch, "commit") ? mr_session_commit(session, positions, n, err) : stopped(err);
+        result = mr_session_commit(session, positions, count, err);
+    } else {
+        mr_session_abort(session);
     }
     if (result == MR_COMMITTED && !reach(watch, "committed")) {
         result = stopped(err);
     }
-    for (struct mr_task *task = tasks; task && result == MR_COMMITTED; task = task->next) {
-        task->moved = false;
+    for (uint32_t p = 0; p < partitions && result == MR_COMMITTED; p++) {
+        if (tasks[p]) {
+            tasks[p]->moved = false;
+        }
     }
     free(positions);
     return result;

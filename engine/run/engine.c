@@ -68,12 +68,12 @@ static enum mr_status outcome(const struct mr_plan *plan, const struct thread *t
 static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log,
                                   const struct mr_run_options *options, struct mr_error *err) {
     struct thread *threads = mr_allocate_array(options->workers, struct thread);
-    _Atomic int64_t memory = 0;
+    struct mr_crew *crew = mr_allocate(sizeof(*crew));
     atomic_bool failed = false;
     enum mr_status status = MR_OK;
     for (uint32_t i = 0; i < options->workers && status == MR_OK; i++) {
         struct mr_worker_options worker = {
-            i, options->workers, options->until_end, options->close, &memory, options->stop};
+            i, options->workers, options->until_end, options->close, options->instance, crew};
         threads[i].stop = options->stop;
         threads[i].failed = &failed;
         status = mr_worker_create(plan, log, &mr_real_clock, &worker, &threads[i].worker, err);
@@ -88,6 +88,7 @@ static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log
         mr_worker_destroy(threads[i].worker);
     }
     free(threads);
+    free(crew);
     return status;
 }
 

@@ -1,9 +1,15 @@
 /* Restoring: the one way back, after a start, a crash, an abort and a move to another worker alike,
- * so it is exercised all the time. It reads the changelog of the task's partition, any order, last
- * value of every key; takes R, T, H and the counters from the committed note. It drops and emits
- * nothing: what a job file with a shorter grace or retain has put out of reach closes and drops
- * with the next record, when H follows. Dropped here, an open window would never have its row, and
- * a later job file that retains longer would make the cell anew and begin again at rev 0.
+ * so it is exercised all the time. R, T, H and the counters come from the committed note, the cells
+ * from the changelog of the task's partition. It drops and emits nothing: what a job file with a
+ * shorter grace or retain has put out of reach closes and drops with the next record, when H
+ * follows. Dropped here, an open window would never have its row, and a later job file that retains
+ * longer would make the cell anew and begin again at rev 0.
+ *
+ *   assigned --> begin: the note --> step: a batch of the changelog --> ... its end: check --> runs
+ *
+ * A step is one batch, so that a worker's other tasks run on meanwhile. A log that compacts late
+ * gives older records of a key and tombstones, too: in order, and the last one counts, which also
+ * holds for records of another layout (all of them may have been dropped since).
  *
  * Refused, with the remedy: cells of another layout (which would be read as nonsense), and cells
  * beside no committed offset (which would be counted twice). */
@@ -11,68 +17,73 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#define PROGRESS_NS (3 * MR_SECOND)
-
-struct restoring {
-    const atomic_bool *stop;
-    int64_t told_ns; /* steady clock: the last progress */
-    uint64_t cells;
-    bool other_layout;
-    struct mr_buffer layout; /* as the changelog has it */
+struct mr_restore {
+    struct mr_partition source; /* of the changelog                                          */
+    struct mr_reader *reader;   /* NULL: not yet                                             */
+    int64_t began_ns;           /* steady clock                                              */
+    int64_t position;           /* behind the last record read                               */
+    struct mr_store *foreign;   /* keys whose last record has another layout; NULL: none yet */
+    struct mr_buffer layout;    /* as the changelog has it                                   */
 };
 
-static enum mr_status take(struct mr_task *task, const struct mr_message *message,
-                           struct restoring *restoring, struct mr_error *err) {
-    if (mr_slice_equal(message->key, mr_slice_of(MR_LAYOUT_KEY))) {
-        mr_buffer_add(&restoring->layout, message->value.data, message->value.length);
-        task->layout_logged = true;
-        return MR_OK;
+static const struct mr_measures no_measures;
+
+enum mr_status mr_restore_begin(struct mr_task *task, const struct mr_event *assigned,
+                                struct mr_error *err) {
+    struct mr_restore *restore = mr_allocate(sizeof(*restore));
+    restore->source.partition = task->source.partition;
+    snprintf(restore->source.topic, sizeof(restore->source.topic), "%s",
+             task->plan->changelog_topic);
+    restore->began_ns = task->clock->steady_ns(task->clock);
+    task->restore = restore;
+    task->offset = assigned->offset;
+    return assigned->offset >= 0 ? mr_note_read(task, assigned->note, err) : MR_OK;
+}
+
+void mr_restore_destroy(struct mr_restore *restore) {
+    if (restore) {
+        mr_reader_close(restore->reader);
+        mr_store_destroy(restore->foreign);
+        mr_buffer_finish(&restore->layout);
+        free(restore);
     }
-    restoring->cells++;
-    if (restoring->other_layout) {
+}
+
+/* ---- One record ----------------------------------------------------------------------------- */
+
+static void take_layout(struct mr_task *task, struct mr_slice layout) {
+    struct mr_buffer *known = &task->restore->layout;
+    known->length = 0;
+    mr_buffer_add(known, layout.data, layout.length);
+    task->layout_logged = mr_slice_equal(layout, mr_slice_of(task->plan->layout));
+}
+
+static void note_foreign(struct mr_restore *restore, struct mr_slice key, bool foreign) {
+    if (!restore->foreign && foreign) {
+        restore->foreign = mr_store_create(&no_measures, 0);
+    }
+    struct mr_cell *cell = restore->foreign ? mr_store_keyed(restore->foreign, key, foreign) : NULL;
+    if (cell && !foreign) {
+        mr_store_drop(restore->foreign, cell);
+    }
+}
+
+static enum mr_status take(struct mr_task *task, const struct mr_message *message,
+                           struct mr_error *err) {
+    if (mr_slice_equal(message->key, mr_slice_of(MR_LAYOUT_KEY))) {
+        take_layout(task, message->value);
         return MR_OK;
     }
     enum mr_status status = mr_store_restore(task->store, message->key, message->value, NULL, err);
-    if (status == MR_REJECT) {
-        restoring->other_layout = true; /* read on: the record that says which may come last */
-        return MR_OK;
+    if (status != MR_FAIL) {
+        note_foreign(task->restore, message->key, status == MR_REJECT);
+        return MR_OK; /* read on: the record that says which layout it was may come last */
     }
     return status;
 }
 
-/* A line every few seconds, for the person who waits at a terminal. */
-static void progress(const struct mr_task *task, struct restoring *restoring) {
-    char count[MR_TEXT_MAX];
-    int64_t now_ns = task->clock->steady_ns(task->clock);
-    if (now_ns - restoring->told_ns >= PROGRESS_NS && isatty(STDERR_FILENO)) {
-        restoring->told_ns = now_ns;
-        mr_note("job %s: %s/%u: restoring, %s cells so far", task->plan->job, task->source.topic,
-                task->source.partition, mr_format_count(restoring->cells, count));
-    }
-}
-
-static enum mr_status read_all(struct mr_task *task, struct mr_log *log,
-                               struct restoring *restoring, struct mr_error *err) {
-    struct mr_partition source = {.partition = task->source.partition};
-    struct mr_reader *reader = NULL;
-    struct mr_batch batch;
-    snprintf(source.topic, sizeof(source.topic), "%s", task->plan->changelog_topic);
-    enum mr_status status = mr_reader_open(log, &source, -1, &reader, err);
-    while (status == MR_OK && !(restoring->stop && *restoring->stop)) {
-        status = mr_reader_read(reader, MR_SECOND / 10, &batch, err);
-        if (status != MR_OK || batch.end) {
-            break;
-        }
-        for (size_t i = 0; i < batch.count && status == MR_OK; i++) {
-            status = take(task, &batch.messages[i], restoring, err);
-        }
-        progress(task, restoring);
-    }
-    mr_reader_close(reader);
-    return status;
-}
+/* ---- What is refused ------------------------------------------------------------------------ */
 
 /* Whether `text` has the line as a whole. */
 static bool has_line(const char *text, const char *line) {
@@ -100,13 +111,12 @@ static void add_difference(struct mr_buffer *out, struct mr_slice text, const ch
     }
 }
 
-static enum mr_status refuse_layout(const struct mr_task *task, struct restoring *restoring,
-                                    struct mr_error *err) {
-    struct mr_buffer difference = {0};
-    struct mr_slice old = mr_buffer_slice(&restoring->layout);
-    mr_buffer_add(&restoring->layout, "", 1);
+static enum mr_status refuse_layout(const struct mr_task *task, struct mr_error *err) {
+    struct mr_buffer difference = {0}, *layout = &task->restore->layout;
+    struct mr_slice old = mr_buffer_slice(layout);
+    mr_buffer_add(layout, "", 1);
     add_difference(&difference, old, task->plan->layout, "; it had: ");
-    add_difference(&difference, mr_slice_of(task->plan->layout), restoring->layout.data, "; now: ");
+    add_difference(&difference, mr_slice_of(task->plan->layout), layout->data, "; now: ");
     mr_buffer_add(&difference, "", 1);
     mr_error_set(err, MR_REJECT,
                  "job %s: its windows, groups or statistics are not those that its stored state "
@@ -118,12 +128,12 @@ static enum mr_status refuse_layout(const struct mr_task *task, struct restoring
 }
 
 /* What the changelog holds must be this plan's, and have an offset that says what it counts. */
-static enum mr_status check(const struct mr_task *task, struct restoring *restoring,
-                            struct mr_error *err) {
-    if (restoring->other_layout) {
-        return refuse_layout(task, restoring, err);
+static enum mr_status check(const struct mr_task *task, struct mr_error *err) {
+    const struct mr_store *foreign = task->restore->foreign;
+    if (foreign && mr_store_cells(foreign) > 0) {
+        return refuse_layout(task, err);
     }
-    if (task->offset < 0 && restoring->cells > 0) {
+    if (task->offset < 0 && mr_store_cells(task->store) > 0) {
         return mr_error_set(err, MR_REJECT,
                             "job %s has stored state for %s/%u but no committed offset, so it "
                             "cannot know what that state has counted. Run it with --reset to "
@@ -133,32 +143,52 @@ static enum mr_status check(const struct mr_task *task, struct restoring *restor
     return MR_OK;
 }
 
-static void report(const struct mr_task *task, uint64_t cells, int64_t took_ns) {
-    char count[MR_TEXT_MAX], took[MR_TEXT_MAX];
+/* ---- Step by step --------------------------------------------------------------------------- */
+
+static void report(const struct mr_task *task) {
+    char cells[MR_TEXT_MAX], took[MR_TEXT_MAX];
+    int64_t took_ns = task->clock->steady_ns(task->clock) - task->restore->began_ns;
     if (took_ns > MR_SECOND) {
         mr_note("job %s: %s/%u: restored %s cells in %s", task->plan->job, task->source.topic,
-                task->source.partition, mr_format_count(cells, count),
+                task->source.partition, mr_format_count(mr_store_cells(task->store), cells),
                 mr_format_duration(took_ns / 1000000 * 1000000, took));
     }
 }
 
-enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
-                               const struct mr_event *assigned, const atomic_bool *stop,
-                               struct mr_error *err) {
-    int64_t began_ns = task->clock->steady_ns(task->clock);
-    struct restoring restoring = {.stop = stop, .told_ns = began_ns};
-    enum mr_status status = MR_OK;
-    task->offset = assigned->offset;
-    if (assigned->offset >= 0) {
-        status = mr_note_read(task, assigned->note, err);
+void mr_restore_tell(const struct mr_task *task, struct mr_log *log) {
+    const struct mr_restore *restore = task->restore;
+    char cells[MR_TEXT_MAX], share[MR_TEXT_MAX] = "";
+    int64_t first, end;
+    if (mr_log_bounds(log, &restore->source, &first, &end, NULL) == MR_OK && end > first &&
+        restore->position > first) {
+        int64_t done = restore->position < end ? restore->position - first : end - first;
+        snprintf(share, sizeof(share), " (%.0f %%)", 100.0 * (double)done / (double)(end - first));
     }
+    mr_note("job %s: %s/%u: restoring, %s cells so far%s", task->plan->job, task->source.topic,
+            task->source.partition, mr_format_count(mr_store_cells(task->store), cells), share);
+}
+
+enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t timeout_ns,
+                               bool *came, struct mr_error *err) {
+    struct mr_restore *restore = task->restore;
+    struct mr_batch batch = {0};
+    enum mr_status status =
+        restore->reader ? MR_OK : mr_reader_open(log, &restore->source, -1, &restore->reader, err);
     if (status == MR_OK) {
-        status = read_all(task, log, &restoring, err);
+        status = mr_reader_read(restore->reader, timeout_ns, &batch, err);
     }
-    if (status == MR_OK && !(stop && *stop)) {
-        status = check(task, &restoring, err);
-        report(task, restoring.cells, task->clock->steady_ns(task->clock) - began_ns);
+    for (size_t i = 0; i < batch.count && status == MR_OK; i++) {
+        status = take(task, &batch.messages[i], err);
+        restore->position = batch.messages[i].offset + 1;
     }
-    mr_buffer_finish(&restoring.layout);
+    *came = batch.count > 0;
+    if (status == MR_OK && batch.end) {
+        status = check(task, err);
+        if (status == MR_OK) {
+            report(task);
+        }
+        mr_restore_destroy(restore);
+        task->restore = NULL;
+    }
     return status;
 }

@@ -36,12 +36,23 @@ struct mr_counters {
 
 /* ---- A worker, step by step: for tests, simulation and `millrace test` ----------------------- */
 struct mr_worker;
+
+/* Of a partition of the input, as one process sees it. */
+enum mr_whereabouts { MR_AWAY, MR_HERE, MR_AT_END };
+
+/* What the workers of one process share. Zeroed at first. */
+struct mr_crew {
+    _Atomic int64_t memory;                     /* bytes of state, of all of them          */
+    atomic_uchar partitions[MR_PARTITIONS_MAX]; /* enum mr_whereabouts: the input's partitions   */
+};
+
 struct mr_worker_options {
     uint32_t worker, workers;
-    bool until_end;          /* stop at the end that the log has at the start          */
-    bool close;              /* then close the open windows, too                       */
-    _Atomic int64_t *memory; /* bytes of state of all workers of the job; NULL: of this one */
-    const atomic_bool *stop; /* leaves a long restore when set; NULL: never            */
+    bool until_end;       /* stop at the end that the log has at the start                */
+    bool close;           /* then close the open windows, too                             */
+    const char *instance; /* of the process, the same after a restart; NULL: the only one */
+    struct mr_crew *crew; /* NULL: it shares nothing, and is done with its own partitions,
+                           * which are those p with p % workers == worker                 */
 };
 /* What a test may see and stop. NULL: nothing. */
 struct mr_worker_watch {
@@ -61,11 +72,12 @@ void mr_worker_watch(struct mr_worker *worker, const struct mr_worker_watch *wat
 /* One turn of the loop. MR_FAIL: the worker cannot go on; nothing uncommitted remains. */
 enum mr_status mr_worker_step(struct mr_worker *worker, int64_t timeout_ns, struct mr_error *err);
 enum mr_status mr_worker_commit(struct mr_worker *worker, struct mr_error *err);
-bool mr_worker_done(const struct mr_worker *worker); /* until_end: all is read       */
+/* until_end: every partition is at its end, with this worker or another one of its crew. */
+bool mr_worker_done(const struct mr_worker *worker);
 /* The last rows as options ask (previews, closed), and the last commit. */
 enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err);
 void mr_worker_destroy(struct mr_worker *worker); /* commits nothing; accepts NULL  */
-/* Visits the tasks: committed or not, as they stand. */
+/* Visits the tasks that run, by partition: committed or not, as they stand. */
 void mr_worker_visit(const struct mr_worker *worker,
                      void (*visit)(void *arg, const struct mr_partition *source,
                                    const struct mr_counters *counters),
@@ -85,6 +97,7 @@ struct mr_run_options {
     uint32_t workers;
     bool until_end, close;
     bool reset;              /* forget the job's state and positions first                */
+    const char *instance;    /* of this process, where several run the job; NULL: the only one */
     const atomic_bool *stop; /* set by a signal or a deadline: commit, then return MR_OK  */
 };
 /* Runs a job until it is done or told to stop; prints the accounting on standard error. Thread:

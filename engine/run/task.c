@@ -37,6 +37,8 @@ struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_parti
     task->plan = plan;
     task->source = *source;
     task->partitions = partitions;
+    task->offset = task->reached = -1;
+    task->until = INT64_MAX;
     task->times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER};
     task->store = mr_store_create(&plan->measures, plan->layout_hash);
     task->arena = mr_arena_create();
@@ -64,6 +66,7 @@ void mr_task_destroy(struct mr_task *task) {
     }
     free(task->chain);
     task->plan->codec->close(task->codec);
+    mr_restore_destroy(task->restore);
     mr_store_destroy(task->store);
     mr_arena_destroy(task->arena);
     free(task->pending);

@@ -32,17 +32,19 @@ struct mr_task {
     struct mr_session *session;
     const struct mr_clock *clock;
     struct mr_partition source;
-    uint32_t partitions; /* of the input and of the outputs                         */
-    struct mr_task *next;
+    uint32_t partitions;        /* of the input and of the outputs                         */
+    struct mr_restore *restore; /* NULL: the task runs                                 */
 
-    int64_t offset; /* to be read next                                         */
-    int64_t until;  /* done when offset reaches it; INT64_MAX: never           */
+    int64_t offset;  /* to be read next                                         */
+    int64_t reached; /* the end that the log has told: behind markers, too      */
+    int64_t until;   /* done when either reaches it; INT64_MAX: never           */
     struct mr_times times;
     struct mr_silence silence;
     struct mr_counters counters;
     bool moved; /* something must be committed                             */
 
     struct mr_store *store;
+    int64_t charged;          /* bytes of it that the worker counts                      */
     struct mr_cell **pending; /* closed cells with a revision to emit                    */
     size_t pending_count, pending_capacity;
     int64_t preview_due_ns; /* steady clock                                            */
@@ -93,15 +95,21 @@ enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct 
 enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
                            struct mr_error *err);
 
-/* commit.c, in terms of all tasks of a worker */
-enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *tasks,
-                               const struct mr_worker_watch *watch, struct mr_error *err);
-
-/* restore.c */
-/* Ends early, with a task of no use, when *stop (may be NULL) is set. */
-enum mr_status mr_task_restore(struct mr_task *task, struct mr_log *log,
-                               const struct mr_event *assigned, const atomic_bool *stop,
+/* commit.c, in terms of all tasks of a worker, by partition; NULL: not one of its own. After
+ * anything but MR_COMMITTED nothing is left in the session. */
+enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *const *tasks,
+                               uint32_t partitions, const struct mr_worker_watch *watch,
                                struct mr_error *err);
+
+/* restore.c: a task that was assigned has `restore` from begin until the step that finds the end of
+ * the changelog, or a fault. */
+enum mr_status mr_restore_begin(struct mr_task *task, const struct mr_event *assigned,
+                                struct mr_error *err);
+/* One batch of the changelog, if there is one within the timeout: *came. */
+enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t timeout_ns,
+                               bool *came, struct mr_error *err);
+void mr_restore_tell(const struct mr_task *task, struct mr_log *log); /* how far it is */
+void mr_restore_destroy(struct mr_restore *restore);                  /* accepts NULL  */
 #define MR_LAYOUT_KEY "l" /* the changelog record that holds the plan's layout as text */
 
 /* breaker.c */

@@ -4,18 +4,28 @@
  *   poll the log      assigned | revoked | lost | batch | end
  *   batch:            step its task        decode, process; spans that are due close
  *   end (quiet):      tick its task
+ *   restoring tasks:  one batch of one     they take turns, beside the tasks that run
  *   if due:           commit               changelog, outputs, offsets: one transaction
  *
- * After anything but a committed commit, all tasks are thrown away and the partitions are assigned
- * anew: restoring is the one recovery path. A commit that fails again and again without a record
- * between (a full disk) ends the worker. */
+ * After anything but a committed commit, all tasks are thrown away and the log assigns anew what is
+ * still ours: restoring is the one recovery path. A rebalance may abort or fence a commit now and
+ * then, so that alone is no failure. Commits that fail one after the other, with growing pauses,
+ * end the worker with the last one's sentence: waiting does not help, or the log would have waited.
+ *
+ * The rows of a task lie in the same transaction as those of its neighbours. So a partition that is
+ * lost takes all of it along when it had a part in it: nothing is committed for a partition that is
+ * not ours. */
 #include "engine/run/task.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define PENDING_MAX  (64 << 20) /* bytes appended, not committed: then commit, due or not        */
-#define FAILURES_MAX 3          /* commits in a row that failed                                  */
+#define PENDING_MAX     (64 << 20) /* bytes appended, not committed: then commit, due or not        */
+#define FAILURES_MAX    5 /* commits in a row that failed                                  */
+#define PAUSE_NS        (100 * INT64_C(1000000)) /* after the second of them; then doubled          */
+#define RESTORING_MAX   16                     /* changelogs that are read at the same time       */
+#define RESTORE_WAIT_NS (5 * INT64_C(1000000)) /* for a changelog's next records */
+#define TELL_NS         (3 * MR_SECOND)        /* between two lines about restoring               */
 
 struct mr_worker {
     const struct mr_plan *plan;
@@ -24,13 +34,18 @@ struct mr_worker {
     struct mr_worker_options options;
     const struct mr_worker_watch *watch;
     struct mr_session *session;
-    uint32_t partitions; /* of the input                                        */
-    struct mr_task *tasks;
-    int64_t committed_ns; /* when we last committed, steady clock                */
-    int64_t memory;       /* bytes of state that we have added to options.memory */
-    int failures;         /* commits that failed, since the last one that did not        */
+    uint32_t partitions;        /* of the input                                        */
+    struct mr_task **tasks;     /* by partition; NULL: not ours                        */
+    struct mr_task **restoring; /* those of them that are restored, in order of arrival  */
+    uint32_t restoring_count, turn;
+    int64_t told_ns;      /* of restoring, steady clock                          */
+    int64_t committed_ns; /* when we last tried to, steady clock                 */
+    int64_t state_bytes;  /* of all tasks                                        */
+    int64_t memory;       /* bytes that we have added to the crew's              */
+    int failures;         /* commits that failed, since the last one that did not */
+    int64_t retry_ns;     /* steady clock: nothing is restored before            */
     struct mr_breaker breaker;
-    bool settled; /* the log has told us our partitions                  */
+    struct mr_crew *crew, alone; /* `alone` when it has none                            */
 };
 
 enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
@@ -43,13 +58,16 @@ enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
         return status;
     }
     struct mr_worker *worker = mr_allocate(sizeof(*worker));
-    *worker = (struct mr_worker){.plan = plan,
-                                 .log = log,
-                                 .clock = clock,
-                                 .options = *options,
-                                 .partitions = input.partitions,
-                                 .committed_ns = clock->steady_ns(clock)};
-    struct mr_session_options session = {plan->job, plan->topic, NULL, options->worker,
+    worker->plan = plan;
+    worker->log = log;
+    worker->clock = clock;
+    worker->options = *options;
+    worker->crew = options->crew ? options->crew : &worker->alone;
+    worker->partitions = input.partitions;
+    worker->tasks = mr_allocate_array(input.partitions, struct mr_task *);
+    worker->restoring = mr_allocate_array(input.partitions, struct mr_task *);
+    worker->committed_ns = clock->steady_ns(clock);
+    struct mr_session_options session = {plan->job, plan->topic, options->instance, options->worker,
                                          options->workers};
     status = mr_session_open(log, &session, &worker->session, err);
     if (status != MR_OK) {
@@ -64,11 +82,44 @@ void mr_worker_watch(struct mr_worker *worker, const struct mr_worker_watch *wat
     worker->watch = watch;
 }
 
+/* ---- Tasks come and go ---------------------------------------------------------------------- */
+
+/* Its state counts for as much as it takes now. */
+static void charge(struct mr_worker *worker, struct mr_task *task) {
+    int64_t bytes = (int64_t)mr_store_bytes(task->store);
+    worker->state_bytes += bytes - task->charged;
+    task->charged = bytes;
+}
+
+static void place(struct mr_worker *worker, uint32_t partition, enum mr_whereabouts where) {
+    worker->crew->partitions[partition] = (unsigned char)where;
+}
+
+static void leave_restoring(struct mr_worker *worker, const struct mr_task *task) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < worker->restoring_count; i++) {
+        if (worker->restoring[i] != task) {
+            worker->restoring[kept++] = worker->restoring[i];
+        }
+    }
+    worker->restoring_count = kept;
+}
+
+static void forget(struct mr_worker *worker, uint32_t partition) {
+    struct mr_task *task = worker->tasks[partition];
+    if (task) {
+        leave_restoring(worker, task);
+        worker->state_bytes -= task->charged;
+        worker->tasks[partition] = NULL;
+        place(worker, partition, MR_AWAY);
+        mr_task_destroy(task);
+    }
+}
+
 static void forget_tasks(struct mr_worker *worker) {
-    while (worker->tasks) {
-        struct mr_task *next = worker->tasks->next;
-        mr_task_destroy(worker->tasks);
-        worker->tasks = next;
+    worker->restoring_count = 0;
+    for (uint32_t p = 0; p < worker->partitions; p++) {
+        forget(worker, p);
     }
 }
 
@@ -78,6 +129,8 @@ void mr_worker_destroy(struct mr_worker *worker) {
     }
     forget_tasks(worker);
     mr_session_close(worker->session);
+    free(worker->tasks);
+    free(worker->restoring);
     free(worker);
 }
 
@@ -85,43 +138,48 @@ void mr_worker_visit(const struct mr_worker *worker,
                      void (*visit)(void *arg, const struct mr_partition *source,
                                    const struct mr_counters *counters),
                      void *arg) {
-    for (const struct mr_task *task = worker->tasks; task; task = task->next) {
-        visit(arg, &task->source, &task->counters);
+    for (uint32_t p = 0; p < worker->partitions; p++) {
+        const struct mr_task *task = worker->tasks[p];
+        if (task && !task->restore) {
+            visit(arg, &task->source, &task->counters);
+        }
     }
 }
 
-/* ---- Tasks come and go ---------------------------------------------------------------------- */
-
-static struct mr_task **find_task(struct mr_worker *worker, const struct mr_partition *source) {
-    struct mr_task **at = &worker->tasks;
-    while (*at && ((*at)->source.partition != source->partition ||
-                   strcmp((*at)->source.topic, source->topic) != 0)) {
-        at = &(*at)->next;
+static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
+                               struct mr_error *err) {
+    uint32_t partition = event->source.partition;
+    if (partition >= worker->partitions) {
+        return mr_error_set(
+            err, MR_REJECT,
+            "job %s: its input \"%s\" had %u partitions and has more now, so its "
+            "records go to other partitions than their groups' state and rows. Name "
+            "another job with other output topics",
+            worker->plan->job, worker->plan->topic, worker->partitions);
     }
-    return at;
+    assert(!worker->tasks[partition]);
+    struct mr_task *task = mr_task_create(worker->plan, &event->source, worker->partitions, err);
+    if (!task) {
+        return MR_FAIL;
+    }
+    task->session = worker->session;
+    task->clock = worker->clock;
+    worker->tasks[partition] = task;
+    worker->told_ns =
+        worker->restoring_count ? worker->told_ns : task->clock->steady_ns(task->clock);
+    worker->restoring[worker->restoring_count++] = task;
+    place(worker, partition, MR_HERE);
+    return mr_restore_begin(task, event, err);
 }
+
+/* ---- Restoring ------------------------------------------------------------------------------ */
 
 static enum mr_status set_until(struct mr_worker *worker, struct mr_task *task,
                                 struct mr_error *err) {
     int64_t first;
-    task->until = INT64_MAX;
-    if (!worker->options.until_end) {
-        return MR_OK;
-    }
-    enum mr_status status = mr_log_bounds(worker->log, &task->source, &first, &task->until, err);
-    if (status == MR_OK && task->until == first && task->offset < 0) {
-        task->until = task->offset; /* nothing to read, so no record will move the offset */
-    }
-    return status;
-}
-
-static void forget(struct mr_worker *worker, const struct mr_partition *source) {
-    struct mr_task **at = find_task(worker, source);
-    struct mr_task *task = *at;
-    if (task) {
-        *at = task->next;
-        mr_task_destroy(task);
-    }
+    return worker->options.until_end
+               ? mr_log_bounds(worker->log, &task->source, &first, &task->until, err)
+               : MR_OK;
 }
 
 /* An offset that the topic does not have (any more) is the job's to forget, and nobody else's. */
@@ -138,62 +196,106 @@ static enum mr_status start_reading(struct mr_worker *worker, struct mr_task *ta
     return status == MR_OK ? MR_OK : mr_error_set(err, status, "%s", reason.text);
 }
 
-static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *event,
+static bool at_end(const struct mr_task *task) {
+    return !task->restore && (task->offset >= task->until || task->reached >= task->until);
+}
+
+static enum mr_status restored(struct mr_worker *worker, struct mr_task *task,
                                struct mr_error *err) {
-    struct mr_task *task = mr_task_create(worker->plan, &event->source, worker->partitions, err);
-    if (!task) {
-        return MR_FAIL;
+    leave_restoring(worker, task);
+    enum mr_status status = set_until(worker, task, err);
+    if (status == MR_OK && at_end(task)) {
+        place(worker, task->source.partition, MR_AT_END);
     }
-    task->session = worker->session;
-    task->clock = worker->clock;
-    *find_task(worker, &event->source) = task;
-    enum mr_status status = mr_task_restore(task, worker->log, event, worker->options.stop, err);
-    if (status == MR_OK && worker->options.stop && *worker->options.stop) {
-        forget(worker, &event->source);
-        return MR_OK;
+    return status == MR_OK ? start_reading(worker, task, err) : status;
+}
+
+static void tell_restoring(struct mr_worker *worker, const struct mr_task *task) {
+    int64_t now_ns = worker->clock->steady_ns(worker->clock);
+    if (now_ns - worker->told_ns >= TELL_NS) {
+        worker->told_ns = now_ns;
+        mr_restore_tell(task, worker->log);
     }
-    if (status == MR_OK) {
-        status = set_until(worker, task, err);
+}
+
+/* One batch of the first changelog in turn that has one; waits for it at most so long. */
+static enum mr_status restore_some(struct mr_worker *worker, int64_t timeout_ns,
+                                   struct mr_error *err) {
+    uint32_t open = worker->restoring_count;
+    bool came = false;
+    open = open < RESTORING_MAX ? open : RESTORING_MAX;
+    for (uint32_t i = 0; i < open && !came; i++) {
+        worker->turn = (worker->turn + 1) % open;
+        struct mr_task *task = worker->restoring[worker->turn];
+        int64_t wait_ns = i + 1 < open ? 0 : timeout_ns;
+        enum mr_status status = mr_restore_step(task, worker->log, wait_ns, &came, err);
+        if (status != MR_OK) {
+            return status;
+        }
+        charge(worker, task);
+        tell_restoring(worker, task);
+        if (!task->restore) {
+            return restored(worker, task, err);
+        }
     }
-    if (status == MR_OK) {
-        status = start_reading(worker, task, err);
-    }
-    return status;
+    return MR_OK;
 }
 
 /* ---- Commit --------------------------------------------------------------------------------- */
 
-static void start_again(struct mr_worker *worker) {
-    forget_tasks(worker);
-    mr_session_abort(worker->session);
-    worker->settled = false;
+static bool anything_moved(const struct mr_worker *worker) {
+    for (uint32_t p = 0; p < worker->partitions; p++) {
+        if (worker->tasks[p] && worker->tasks[p]->moved) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static bool anything_moved(const struct mr_worker *worker) {
-    const struct mr_task *task = worker->tasks;
-    while (task && !task->moved) {
-        task = task->next;
+/* Commits what moved; all tasks are gone after anything but MR_COMMITTED. */
+static enum mr_commit commit(struct mr_worker *worker, struct mr_error *err) {
+    worker->committed_ns = worker->clock->steady_ns(worker->clock);
+    if (!anything_moved(worker)) {
+        return MR_COMMITTED; /* which says nothing about commits that failed before */
     }
-    return task;
+    enum mr_commit outcome =
+        mr_commit_tasks(worker->session, worker->tasks, worker->partitions, worker->watch, err);
+    if (outcome != MR_COMMITTED) {
+        forget_tasks(worker);
+        return outcome;
+    }
+    worker->failures = 0;
+    for (uint32_t p = 0; p < worker->partitions; p++) {
+        if (worker->tasks[p]) {
+            charge(worker, worker->tasks[p]); /* what has closed is packed now */
+        }
+    }
+    return outcome;
+}
+
+/* MR_OK: go on, from the last commit. */
+static enum mr_status survive(struct mr_worker *worker, enum mr_commit outcome,
+                              const struct mr_error *reason, struct mr_error *err) {
+    if (outcome == MR_FENCED) {
+        mr_warn("job %s: a commit came too late, its partitions are with another worker: %s",
+                worker->plan->job, reason->text);
+        return MR_OK;
+    }
+    if (++worker->failures >= FAILURES_MAX || (worker->watch && worker->watch->reach)) {
+        return mr_error_set(err, MR_FAIL, "%s", reason->text);
+    }
+    if (worker->failures > 1) {
+        worker->retry_ns = worker->committed_ns + (PAUSE_NS << (worker->failures - 2));
+    }
+    mr_warn("job %s: a commit failed and is done again from the last one: %s", worker->plan->job,
+            reason->text);
+    return MR_OK;
 }
 
 enum mr_status mr_worker_commit(struct mr_worker *worker, struct mr_error *err) {
     struct mr_error reason = {""};
-    worker->committed_ns = worker->clock->steady_ns(worker->clock);
-    if (!anything_moved(worker)) {
-        return MR_OK; /* which says nothing about commits that failed before */
-    }
-    if (mr_commit_tasks(worker->session, worker->tasks, worker->watch, &reason) == MR_COMMITTED) {
-        worker->failures = 0;
-        return MR_OK;
-    }
-    start_again(worker);
-    if (++worker->failures >= FAILURES_MAX || (worker->watch && worker->watch->reach)) {
-        return mr_error_set(err, MR_FAIL, "%s", reason.text);
-    }
-    mr_warn("job %s: a commit failed and is done again from the last one: %s", worker->plan->job,
-            reason.text);
-    return MR_OK;
+    enum mr_commit outcome = commit(worker, &reason);
+    return outcome == MR_COMMITTED ? MR_OK : survive(worker, outcome, &reason, err);
 }
 
 static enum mr_status commit_if_due(struct mr_worker *worker, struct mr_error *err) {
@@ -218,16 +320,10 @@ enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct 
 }
 
 static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *err) {
-    int64_t bytes = (int64_t)mr_session_pending(worker->session);
-    for (const struct mr_task *task = worker->tasks; task; task = task->next) {
-        bytes += (int64_t)mr_store_bytes(task->store);
-    }
-    int64_t total = bytes;
-    if (worker->options.memory) {
-        total = bytes - worker->memory +
-                atomic_fetch_add(worker->options.memory, bytes - worker->memory);
-        worker->memory = bytes;
-    }
+    int64_t bytes = worker->state_bytes + (int64_t)mr_session_pending(worker->session);
+    int64_t change = bytes - worker->memory;
+    int64_t total = change + atomic_fetch_add(&worker->crew->memory, change);
+    worker->memory = bytes;
     if (total <= worker->plan->memory_bytes) {
         return MR_OK;
     }
@@ -236,8 +332,15 @@ static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *er
 
 /* ---- The loop's body ------------------------------------------------------------------------ */
 
-static enum mr_status quiet(struct mr_task *task, struct mr_error *err) {
+/* The log's end was told, and nothing came. */
+static enum mr_status quiet(struct mr_worker *worker, struct mr_task *task, int64_t end,
+                            struct mr_error *err) {
+    task->reached = end;
+    if (at_end(task)) {
+        place(worker, task->source.partition, MR_AT_END);
+    }
     enum mr_status status = mr_times_quiet(task, err);
+    charge(worker, task);
     return status == MR_OK ? mr_preview_due(task, err) : status;
 }
 
@@ -247,54 +350,76 @@ static enum mr_status batch(struct mr_worker *worker, struct mr_task *task,
     if (mr_task_step(task, messages, err) != MR_OK) {
         return MR_FAIL;
     }
+    charge(worker, task);
+    if (at_end(task)) {
+        place(worker, task->source.partition, MR_AT_END);
+    }
     int64_t now_ns = worker->clock->steady_ns(worker->clock);
     if (mr_breaker_trips(&worker->breaker, worker->plan, now_ns, &before,
                          &task->counters.records)) {
-        enum mr_status status = mr_worker_commit(worker, err);
-        return status == MR_OK && worker->failures == 0
-                   ? mr_breaker_fail(&worker->breaker, worker->plan, err)
-                   : status;
+        struct mr_error reason = {""};
+        enum mr_commit outcome = commit(worker, &reason);
+        return outcome == MR_COMMITTED ? mr_breaker_fail(&worker->breaker, worker->plan, err)
+                                       : survive(worker, outcome, &reason, err);
     }
     return mr_preview_due(task, err);
 }
 
+/* What the task did is in the transaction that its neighbours share, so it goes as a whole. */
+static void lose(struct mr_worker *worker, uint32_t partition) {
+    const struct mr_task *task = worker->tasks[partition];
+    if (task && task->moved) {
+        forget_tasks(worker);
+        mr_session_abort(worker->session);
+    }
+    forget(worker, partition);
+}
+
 static enum mr_status take_event(struct mr_worker *worker, const struct mr_event *event,
                                  struct mr_error *err) {
-    struct mr_task *task;
+    uint32_t partition = event->source.partition;
+    enum mr_status status = MR_OK;
     switch (event->kind) {
+    case MR_EVENT_NONE:
+        break;
     case MR_EVENT_ASSIGNED:
         return assigned(worker, event, err);
     case MR_EVENT_REVOKED:
-        if (mr_worker_commit(worker, err) != MR_OK) {
-            return MR_FAIL;
-        }
-        forget(worker, &event->source);
-        return MR_OK;
+        status = mr_worker_commit(worker, err);
+        forget(worker, partition);
+        break;
     case MR_EVENT_LOST:
-        forget(worker, &event->source);
-        return MR_OK;
+        lose(worker, partition);
+        break;
     case MR_EVENT_BATCH:
-        worker->settled = true;
-        task = *find_task(worker, &event->source);
-        assert(task);
-        return batch(worker, task, &event->batch, err);
+        return batch(worker, worker->tasks[partition], &event->batch, err);
     case MR_EVENT_END:
-        worker->settled = true;
-        task = *find_task(worker, &event->source);
-        assert(task);
-        return quiet(task, err);
-    case MR_EVENT_NONE:
-        worker->settled = true;
-        return MR_OK;
+        return quiet(worker, worker->tasks[partition], event->offset, err);
     }
-    return MR_OK;
+    return status;
+}
+
+/* How long the log may wait for news, and then a changelog for its records. */
+static int64_t patience(const struct mr_worker *worker, int64_t timeout_ns, bool *held) {
+    int64_t pause_ns = worker->retry_ns - worker->clock->steady_ns(worker->clock);
+    *held = pause_ns > 0;
+    if (worker->restoring_count == 0) {
+        return timeout_ns;
+    }
+    return pause_ns <= 0 ? 0 : pause_ns < timeout_ns ? pause_ns : timeout_ns;
 }
 
 enum mr_status mr_worker_step(struct mr_worker *worker, int64_t timeout_ns, struct mr_error *err) {
     struct mr_event event;
-    enum mr_status status = mr_session_poll(worker->session, timeout_ns, &event, err);
+    bool held;
+    int64_t patience_ns = patience(worker, timeout_ns, &held);
+    enum mr_status status = mr_session_poll(worker->session, patience_ns, &event, err);
     if (status == MR_OK) {
         status = take_event(worker, &event, err);
+    }
+    if (status == MR_OK && !held) {
+        int64_t wait_ns = timeout_ns < RESTORE_WAIT_NS ? timeout_ns : RESTORE_WAIT_NS;
+        status = restore_some(worker, event.kind == MR_EVENT_BATCH ? 0 : wait_ns, err);
     }
     if (status == MR_OK) {
         status = check_memory(worker, err);
@@ -308,33 +433,43 @@ enum mr_status mr_worker_step(struct mr_worker *worker, int64_t timeout_ns, stru
 /* ---- The end -------------------------------------------------------------------------------- */
 
 bool mr_worker_done(const struct mr_worker *worker) {
-    if (!worker->options.until_end || !worker->settled) {
+    const struct mr_worker_options *options = &worker->options;
+    if (!options->until_end) {
         return false;
     }
-    for (const struct mr_task *task = worker->tasks; task; task = task->next) {
-        if (task->offset < task->until) {
+    uint32_t first = options->crew ? 0 : options->worker,
+             stride = options->crew ? 1 : options->workers;
+    for (uint32_t p = first; p < worker->partitions; p += stride) {
+        if (worker->crew->partitions[p] != MR_AT_END) {
             return false;
         }
     }
     return true;
 }
 
-enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) {
+static enum mr_status finish_tasks(struct mr_worker *worker, struct mr_error *err) {
     enum mr_status status = MR_OK;
-    int failures = worker->failures;
-    if (mr_worker_done(worker)) {
-        for (struct mr_task *task = worker->tasks; task && status == MR_OK; task = task->next) {
+    for (uint32_t p = 0; p < worker->partitions && status == MR_OK; p++) {
+        struct mr_task *task = worker->tasks[p];
+        if (task && at_end(task)) {
             status = worker->options.close ? mr_close_all(task, err) : mr_preview_all(task, err);
         }
     }
-    if (status == MR_OK) {
-        status = mr_worker_commit(worker, err);
-    }
-    if (status == MR_OK && worker->failures > failures) {
-        return mr_error_set(err, MR_FAIL,
-                            "job %s: the last commit failed; what it held is read "
-                            "again at the next start",
-                            worker->plan->job);
-    }
     return status;
+}
+
+enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) {
+    struct mr_error reason = {""};
+    enum mr_status status = mr_worker_done(worker) ? finish_tasks(worker, err) : MR_OK;
+    if (status != MR_OK) {
+        return status;
+    }
+    enum mr_commit outcome = commit(worker, &reason);
+    if (outcome == MR_COMMITTED || (outcome == MR_FENCED && !worker->options.until_end)) {
+        return MR_OK; /* others have the partitions, and read it again */
+    }
+    return mr_error_set(err, MR_FAIL,
+                        "job %s: the last commit failed; what it held is read again at the next "
+                        "start: %s",
+                        worker->plan->job, reason.text);
 }
