@@ -233,10 +233,10 @@ static enum mr_status restore_some(struct mr_worker *worker, int64_t timeout_ns,
             return status;
         }
         charge(worker, task);
-        tell_restoring(worker, task);
         if (!task->restore) {
             return restored(worker, task, err);
         }
+        tell_restoring(worker, task);
     }
     return MR_OK;
 }

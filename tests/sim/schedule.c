@@ -334,6 +334,7 @@ static void read_to_the_end(struct sim *sim) {
             break_something(sim);
         } else if (!all_done(sim)) {
             step_any(sim);
+            pass(sim, sim_chance(&sim->random, 10) ? SIM_QUANTUM : 0); /* a pause ends */
         } else if (finish_workers(sim)) {
             break;
         }

@@ -1,6 +1,8 @@
 /* Restoring, and what is refused; commits that fail. A small job on the memory log. */
 #include "engine/log/memory.h"
 #include "engine/run/run.h"
+#include "engine/run/task.h"
+#include "tests/lib/script_log.h"
 
 #include <setjmp.h>
 
@@ -174,6 +176,75 @@ static void another_number_of_partitions_than_before_is_refused_with_the_remedy(
     assert_non_null(strstr(f->err.text, "name another job"));
 }
 
+/* ---- A changelog that has not forgotten older records ---------------------------------------- */
+
+struct keyed { /* a keyed cell: "kx" and what is behind its layout hash */
+    uint64_t layout;
+    char body[8];
+};
+
+static struct mr_message record(const char *key, const struct keyed *value) {
+    return (struct mr_message){.key = mr_slice_of(key),
+                               .value = {(const char *)value, value ? sizeof *value : 0}};
+}
+
+/* Restores what a changelog of these records says. */
+static enum mr_status restore(struct fixture *f, const struct mr_message *records, size_t count) {
+    mr_script_log(f->log);
+    mr_script.changelog = records;
+    mr_script.changelog_count = count;
+    assert_int_equal(start(f), MR_OK);
+    return read_all(f);
+}
+
+static void cells_of_another_layout_that_are_gone_do_not_count(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    struct keyed other = {f->plan->layout_hash + 1, "old"}, own = {f->plan->layout_hash, "own"};
+    struct mr_message records[] = {record("kx", &other), record("ky", &own), record("kx", NULL),
+                                   record("ky", NULL)};
+    assert_int_equal(restore(f, records, 4), MR_OK); /* nor as cells beside no committed offset */
+    assert_int_equal(restore(f, records, 3), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "no committed offset"));
+    assert_int_equal(restore(f, records, 2), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "are not those that its stored state was made with"));
+}
+
+static void a_key_is_of_the_layout_of_its_last_record(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    send(f, "{\"t\":5}");
+    run(f); /* now there is a committed offset */
+    struct keyed other = {f->plan->layout_hash + 1, "old"}, own = {f->plan->layout_hash, "own"};
+    struct mr_message records[] = {record("kx", &other), record("kx", &own), record("kx", &other)};
+    assert_int_equal(restore(f, records, 2), MR_OK);
+    assert_int_equal(restore(f, records, 3), MR_REJECT);
+}
+
+static void a_layout_that_is_not_the_plans_is_written_anew(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    struct mr_message records[] = {
+        {.key = mr_slice_of(MR_LAYOUT_KEY), .value = mr_slice_of(f->plan->layout)},
+        {.key = mr_slice_of(MR_LAYOUT_KEY), .value = mr_slice_of("another")}};
+    send(f, "{\"t\":5}");
+    assert_int_equal(restore(f, records, 2), MR_OK);
+    assert_int_equal(mr_worker_commit(f->worker, &f->err), MR_OK);
+    struct mr_partition source = {.partition = 0};
+    struct mr_reader *reader;
+    struct mr_batch batch;
+    snprintf(source.topic, sizeof source.topic, "%s", f->plan->changelog_topic);
+    mr_script.changelog = NULL;
+    assert_int_equal(mr_reader_open(f->log, &source, -1, &reader, &f->err), MR_OK);
+    assert_int_equal(mr_reader_read(reader, 0, &batch, &f->err), MR_OK);
+    bool written = false;
+    for (size_t i = 0; i < batch.count; i++) {
+        written = written || mr_slice_equal(batch.messages[i].key, mr_slice_of(MR_LAYOUT_KEY));
+    }
+    assert_true(written);
+    mr_reader_close(reader);
+}
+
 /* ---- Settings that change between two runs --------------------------------------------------- */
 
 static void an_open_window_has_its_row_although_grace_became_shorter(void **state) {
@@ -247,18 +318,6 @@ static void a_failed_commit_is_done_again_from_the_last_one(void **state) {
     assert_non_null(strstr(row, "\"rev\":0,\"n\":1"));
 }
 
-static void three_failures_in_a_row_end_the_worker(void **state) {
-    struct fixture *f = *state;
-    load(f, COUNT);
-    send(f, "{\"t\":5}");
-    assert_int_equal(start(f), MR_OK);
-    for (int i = 1; i <= 3; i++) {
-        assert_int_equal(read_all(f), MR_OK);
-        mr_memory_log_fail_commit(f->log, MR_MEMORY_UNKNOWN_LOST);
-        assert_int_equal(mr_worker_commit(f->worker, &f->err), i < 3 ? MR_OK : MR_FAIL);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(other_statistics_are_refused_and_the_message_says_which,
@@ -277,7 +336,12 @@ int main(void) {
             a_commit_takes_its_steps_in_order_and_none_when_nothing_happened, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_failed_commit_is_done_again_from_the_last_one, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(three_failures_in_a_row_end_the_worker, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cells_of_another_layout_that_are_gone_do_not_count, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_key_is_of_the_layout_of_its_last_record, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(a_layout_that_is_not_the_plans_is_written_anew, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
