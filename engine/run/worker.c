@@ -20,12 +20,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define PENDING_MAX     (64 << 20) /* bytes appended, not committed: then commit, due or not        */
-#define FAILURES_MAX    5 /* commits in a row that failed                                  */
-#define PAUSE_NS        (100 * INT64_C(1000000)) /* after the second of them; then doubled          */
-#define RESTORING_MAX   16                     /* changelogs that are read at the same time       */
-#define RESTORE_WAIT_NS (5 * INT64_C(1000000)) /* for a changelog's next records */
-#define TELL_NS         (3 * MR_SECOND)        /* between two lines about restoring               */
+#define PENDING_MAX     (64 << 20)               /* bytes appended: then commit, due or not */
+#define FAILURES_MAX    5                        /* commits in a row that failed            */
+#define PAUSE_NS        (100 * INT64_C(1000000)) /* after the second of them; then doubled  */
+#define RESTORING_MAX   16                       /* changelogs that are read at a time      */
+#define RESTORE_WAIT_NS (5 * INT64_C(1000000))   /* for a changelog's next records          */
+#define TELL_NS         (3 * MR_SECOND)          /* between two lines about restoring       */
 
 struct mr_worker {
     const struct mr_plan *plan;
