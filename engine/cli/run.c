@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define TURN_NS     100000000L /* how often the main thread looks */
-#define WORKERS_MAX 256
+#define TURN_NS      100000000L /* how often the main thread looks */
+#define WORKERS_MAX  256
+#define LAST_ROWS_NS MR_SECOND /* for rows on their way to --show */
 
 struct flags {
     const char *log, *kafka, *dir;
@@ -126,10 +127,10 @@ static void start(struct running *job) {
 
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
-static void show(struct running *jobs, int count) {
+static void show(struct running *jobs, int count, int64_t patience_ns) {
     for (int i = 0; i < count; i++) {
         struct mr_error err;
-        if (jobs[i].show && mr_show_rows(jobs[i].show, &err) != MR_OK) {
+        if (jobs[i].show && mr_show_rows(jobs[i].show, patience_ns, &err) != MR_OK) {
             mr_warn("%s", err.text);
             mr_show_close(jobs[i].show);
             jobs[i].show = NULL;
@@ -153,12 +154,12 @@ static void wait_for(struct running *jobs, int count, const struct flags *given)
         if (mr_real_clock.steady_ns(&mr_real_clock) >= deadline_ns) {
             mr_stop();
         }
-        show(jobs, count);
+        show(jobs, count, 0);
         if (ended < count) {
             nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
         }
     }
-    show(jobs, count);
+    show(jobs, count, LAST_ROWS_NS);
 }
 
 static int finish(struct running *jobs, int count) {

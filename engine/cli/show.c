@@ -145,16 +145,28 @@ static void print_row(struct mr_show *show, struct mr_slice bytes) {
     printf("\n");
 }
 
-enum mr_status mr_show_rows(struct mr_show *show, struct mr_error *err) {
-    enum mr_status status = MR_OK;
-    for (uint32_t i = 0; i < show->partitions && status == MR_OK; i++) {
-        struct mr_batch batch = {.count = 1};
-        while (status == MR_OK && batch.count > 0) {
-            status = mr_reader_read(show->readers[i], 0, &batch, err);
-            for (size_t j = 0; status == MR_OK && j < batch.count; j++) {
-                print_row(show, batch.messages[j].value);
-            }
+/* What is there; with a time, waits until then for what is on its way, or the end. */
+static enum mr_status show_partition(struct mr_show *show, struct mr_reader *reader,
+                                     int64_t until_ns, struct mr_error *err) {
+    struct mr_batch batch;
+    enum mr_status status;
+    int64_t left_ns;
+    do {
+        left_ns = until_ns - mr_real_clock.steady_ns(&mr_real_clock);
+        left_ns = left_ns > 0 ? left_ns : 0;
+        status = mr_reader_read(reader, left_ns, &batch, err);
+        for (size_t i = 0; status == MR_OK && i < batch.count; i++) {
+            print_row(show, batch.messages[i].value);
         }
+    } while (status == MR_OK && !batch.end && (batch.count > 0 || left_ns > 0));
+    return status;
+}
+
+enum mr_status mr_show_rows(struct mr_show *show, int64_t patience_ns, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    int64_t until_ns = mr_real_clock.steady_ns(&mr_real_clock) + patience_ns;
+    for (uint32_t i = 0; i < show->partitions && status == MR_OK; i++) {
+        status = show_partition(show, show->readers[i], until_ns, err);
     }
     fflush(stdout);
     return status;

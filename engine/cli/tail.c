@@ -1,8 +1,9 @@
 /* millrace tail: the values of a topic, one per line.
  *
  * Each partition has a reader; of the records at their heads the one that was appended first is
- * printed next. While following, a partition that has nothing yet does not hold the others back,
- * so the merge is in append order as far as the records are there.
+ * printed next. A partition whose records are on their way holds the others back; one that has
+ * been at its end does not, so while following the merge is in append order as far as the records
+ * are there.
  *
  * What is printed stays on one line and cannot speak to the terminal: a line end in a value becomes
  * a blank (in JSON it can only be space between words), other control bytes become \xNN. */
@@ -17,7 +18,7 @@
 
 #define FLUSH_BYTES ((size_t)64 << 10)
 #define DESCRIPTION 8192
-#define NAP_MS      50
+#define NAP_MS      10
 
 struct flags {
     const char *log, *kafka, *from;
@@ -46,8 +47,9 @@ static const struct mr_option flag_rows[] = {
 struct head {
     struct mr_reader *reader;
     struct mr_batch batch;
-    size_t next; /* in the batch */
-    int64_t end; /* --until-end stops here; -1: where the reader stops */
+    size_t next;    /* in the batch */
+    int64_t end;    /* --until-end stops here; -1: where the reader stops */
+    bool caught_up; /* it has been at the end once */
     bool finished;
 };
 
@@ -171,6 +173,7 @@ static enum mr_status fill_head(const struct tail *it, struct head *head, struct
     head->batch.count = 0;
     enum mr_status status = mr_reader_read(head->reader, 0, &head->batch, err);
     if (status == MR_OK && head->batch.end) {
+        head->caught_up = true;
         head->finished = it->flags->until_end || it->topic.kind == MR_KEEP_LAST_OF_KEY;
     }
     return status;
@@ -188,10 +191,12 @@ static const struct mr_message *first_message(struct head *head, bool until_end)
     return message;
 }
 
-/* Prints the earliest record; *some tells whether there was one, *open whether more may come. */
+/* Prints the earliest record; *some tells whether there was one, *open whether more may come. None
+ * is printed while an earlier one may be on its way. */
 static enum mr_status step(struct tail *it, bool *some, bool *open, struct mr_error *err) {
     struct head *chosen = NULL;
     const struct mr_message *earliest = NULL;
+    bool hold = false;
     *open = false;
     for (uint32_t i = 0; i < it->topic.partitions; i++) {
         struct head *head = &it->heads[i];
@@ -204,9 +209,10 @@ static enum mr_status step(struct tail *it, bool *some, bool *open, struct mr_er
             chosen = head;
         }
         *open = *open || !head->finished;
+        hold = hold || (!message && !head->finished && !head->caught_up);
     }
-    *some = earliest != NULL;
-    if (earliest) {
+    *some = earliest != NULL && !hold;
+    if (*some) {
         print_message(it, earliest);
         chosen->next++;
     }
