@@ -87,6 +87,7 @@ static enum mr_status identify(struct running *job, const char *dir) {
     char path[MR_TOPIC_NAME_MAX + 16];
     snprintf(path, sizeof path, ".millrace/%s", job->plan->job);
     enum mr_status status = mr_identity_open(*dir ? dir : path, &job->identity, &job->err);
+    job->options.instance = job->identity.name;
     return status;
 }
 
