@@ -5,8 +5,9 @@
  *     a session                 clients of its own (kafka_session.c)
  *
  * The two: an admin client, which sees what transactions still hold back, and a reader, which does
- * not. Opening a log talks to nobody: a broker that is away is met, and waited for, by the first
- * call that needs it.
+ * not. Opening a log waits for nobody: a broker that is away is met, and waited for, by the first
+ * call that needs it. But the admin client is made, so that a property that librdkafka cannot
+ * work with (a key file that is not there) is refused at once.
  *
  * Who may do what is the business of the cluster's ACLs: this log keeps no owners of topics. */
 #include "engine/log/kafka.h"
@@ -161,7 +162,7 @@ static enum mr_status kafka_open(const char *path, const struct mr_log_options *
                                  const struct mr_clock *clock, struct mr_log **out,
                                  struct mr_error *err) {
     char *brokers;
-    rd_kafka_conf_t *conf;
+    rd_kafka_t *client;
     if (check_version(err) != MR_OK || parse_brokers(path, &brokers, err) != MR_OK) {
         return MR_REJECT;
     }
@@ -170,12 +171,11 @@ static enum mr_status kafka_open(const char *path, const struct mr_log_options *
     log->brokers = brokers;
     log->stop = options->stop;
     copy_properties(log, options);
-    enum mr_status status = mr_kafka_conf(log, MR_KAFKA_MEMBER, &conf, err);
+    enum mr_status status = mr_kafka_admin_client(log, &client, err);
     if (status != MR_OK) {
         kafka_close(&log->base);
         return status;
     }
-    rd_kafka_conf_destroy(conf);
     *out = &log->base;
     return MR_OK;
 }

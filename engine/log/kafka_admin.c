@@ -213,18 +213,19 @@ enum mr_status mr_kafka_describe(struct mr_log *base, const char *topic, struct 
                                  struct mr_error *err) {
     struct mr_kafka_log *log = (struct mr_kafka_log *)base;
     struct mr_kafka_look look = {.topic = topic};
+    struct settings settings = {out, 1, true};
     rd_kafka_t *client;
     char doing[MR_KAFKA_DOING_MAX];
+    const struct mr_kafka_call call = {doing, ask_settings, &settings};
+    snprintf(doing, sizeof doing, "asking for the settings of topic \"%s\"", topic);
     enum mr_status status = mr_kafka_admin_client(log, &client, err);
     if (status == MR_OK) {
         status = mr_kafka_look_up(log, client, &look, out, err);
     }
-    if (status != MR_OK) {
-        return status;
+    if (status == MR_OK) {
+        status = mr_kafka_try(log, client, &call, err);
     }
-    struct settings settings = {out, 1, true};
-    snprintf(doing, sizeof doing, "asking for the settings of topic \"%s\"", topic);
-    return mr_kafka_try(log, client, &(struct mr_kafka_call){doing, ask_settings, &settings}, err);
+    return status == MR_REJECT && !look.missing ? MR_FAIL : status; /* it may well be there */
 }
 
 static rd_kafka_resp_err_t ask_names(rd_kafka_t *client, void *arg,

@@ -49,6 +49,7 @@ static const struct setting defaults[] = {
     {"queued.max.messages.kbytes", "4096", READERS, NULL}, /* of each partition */
     {"session.timeout.ms", "6000", MEMBER, NULL},
     {"heartbeat.interval.ms", "1000", MEMBER, NULL},
+    {"max.poll.interval.ms", "900000", MEMBER, NULL}, /* a restore is between two polls */
     {"transaction.timeout.ms", "30000", TRANSACTION, NULL},
     {"retry.backoff.ms", "10", WRITERS, NULL}, /* 100 ms: a commit waits for the one before */
     {"linger.ms", "2", WRITERS, NULL},
@@ -88,8 +89,9 @@ static const struct setting own[] = {
      "all replicas in sync must have a record before it counts"},
     {"partitioner", "murmur2_random", WRITERS,
      "the engine chooses partitions, as Kafka's Java clients do"},
-    {"delivery.report.only.error", NULL, ALL, "the engine counts deliveries"},
+    {"delivery.report.only.error", "true", PRODUCER, "the engine counts deliveries"},
     {"enabled_events", NULL, ALL, "the engine takes its events by itself"},
+    {"plugin.library.paths", NULL, ALL, "the engine loads no code but its own"},
     {"log.queue", NULL, ALL, "nobody would read that queue"},
     {"debug", NULL, ALL, "debug lines are not shown, because they may hold secrets"},
 };

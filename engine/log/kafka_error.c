@@ -22,108 +22,102 @@
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
 
+/* Waiting helps, and there is nothing to say but what happens. */
+static const rd_kafka_resp_err_t passing[] = {E(_TRANSPORT),
+                                              E(_ALL_BROKERS_DOWN),
+                                              E(_TIMED_OUT),
+                                              E(_TIMED_OUT_QUEUE),
+                                              E(_MSG_TIMED_OUT),
+                                              E(_WAIT_COORD),
+                                              E(_WAIT_CACHE),
+                                              E(_NODE_UPDATE),
+                                              E(_UNKNOWN_BROKER),
+                                              E(_RETRY),
+                                              E(_IN_PROGRESS),
+                                              E(_PREV_IN_PROGRESS),
+                                              E(_QUEUE_FULL),
+                                              E(LEADER_NOT_AVAILABLE),
+                                              E(NOT_LEADER_FOR_PARTITION),
+                                              E(FENCED_LEADER_EPOCH),
+                                              E(UNKNOWN_LEADER_EPOCH),
+                                              E(OFFSET_NOT_AVAILABLE),
+                                              E(REQUEST_TIMED_OUT),
+                                              E(BROKER_NOT_AVAILABLE),
+                                              E(REPLICA_NOT_AVAILABLE),
+                                              E(NETWORK_EXCEPTION),
+                                              E(COORDINATOR_LOAD_IN_PROGRESS),
+                                              E(COORDINATOR_NOT_AVAILABLE),
+                                              E(NOT_COORDINATOR),
+                                              E(NOT_CONTROLLER),
+                                              E(NOT_ENOUGH_REPLICAS),
+                                              E(NOT_ENOUGH_REPLICAS_AFTER_APPEND),
+                                              E(KAFKA_STORAGE_ERROR),
+                                              E(PREFERRED_LEADER_NOT_AVAILABLE),
+                                              E(ELIGIBLE_LEADERS_NOT_AVAILABLE),
+                                              E(CONCURRENT_TRANSACTIONS),
+                                              E(TRANSACTION_COORDINATOR_FENCED),
+                                              E(REBALANCE_IN_PROGRESS),
+                                              E(UNSTABLE_OFFSET_COMMIT),
+                                              E(THROTTLING_QUOTA_EXCEEDED),
+                                              E(FETCH_SESSION_ID_NOT_FOUND),
+                                              E(INVALID_FETCH_SESSION_EPOCH)};
+
+enum cure { WAIT, REFUSE, RIGHTS /* of this user: refuse, and name the user */ };
+
 struct remedy {
     rd_kafka_resp_err_t code;
-    enum mr_kafka_verdict verdict;
-    bool user;        /* it is about this user's rights */
+    enum cure cure;
     const char *text; /* what to do; NULL: nothing to add */
 };
-
-#define WAIT(code)                                                                                 \
-    { E(code), MR_KAFKA_WAIT, false, NULL }
-#define WAIT_SAYING(code, text)                                                                    \
-    { E(code), MR_KAFKA_WAIT, false, text }
-#define REFUSE(code, text)                                                                         \
-    { E(code), MR_KAFKA_REFUSE, false, text }
-#define RIGHTS(code, text)                                                                         \
-    { E(code), MR_KAFKA_REFUSE, true, text }
 
 #define PASSWORD "check sasl.username, sasl.password and sasl.mechanism"
 
 static const struct remedy remedies[] = {
-    WAIT(_TRANSPORT),
-    WAIT(_ALL_BROKERS_DOWN),
-    WAIT(_TIMED_OUT),
-    WAIT(_TIMED_OUT_QUEUE),
-    WAIT(_MSG_TIMED_OUT),
-    WAIT(_WAIT_COORD),
-    WAIT(_WAIT_CACHE),
-    WAIT(_NODE_UPDATE),
-    WAIT(_UNKNOWN_BROKER),
-    WAIT(_RETRY),
-    WAIT(_IN_PROGRESS),
-    WAIT(_PREV_IN_PROGRESS),
-    WAIT(_QUEUE_FULL),
-    WAIT_SAYING(_RESOLVE, "the name of the host is not known: check it"),
-    WAIT(LEADER_NOT_AVAILABLE),
-    WAIT(NOT_LEADER_FOR_PARTITION),
-    WAIT(FENCED_LEADER_EPOCH),
-    WAIT(UNKNOWN_LEADER_EPOCH),
-    WAIT(OFFSET_NOT_AVAILABLE),
-    WAIT(REQUEST_TIMED_OUT),
-    WAIT(BROKER_NOT_AVAILABLE),
-    WAIT(REPLICA_NOT_AVAILABLE),
-    WAIT(NETWORK_EXCEPTION),
-    WAIT(COORDINATOR_LOAD_IN_PROGRESS),
-    WAIT(COORDINATOR_NOT_AVAILABLE),
-    WAIT(NOT_COORDINATOR),
-    WAIT(NOT_CONTROLLER),
-    WAIT(NOT_ENOUGH_REPLICAS),
-    WAIT(NOT_ENOUGH_REPLICAS_AFTER_APPEND),
-    WAIT(KAFKA_STORAGE_ERROR),
-    WAIT(PREFERRED_LEADER_NOT_AVAILABLE),
-    WAIT(ELIGIBLE_LEADERS_NOT_AVAILABLE),
-    WAIT(CONCURRENT_TRANSACTIONS),
-    WAIT(TRANSACTION_COORDINATOR_FENCED),
-    WAIT(REBALANCE_IN_PROGRESS),
-    WAIT(UNSTABLE_OFFSET_COMMIT),
-    WAIT(THROTTLING_QUOTA_EXCEEDED),
-    WAIT(FETCH_SESSION_ID_NOT_FOUND),
-    WAIT(INVALID_FETCH_SESSION_EPOCH),
+    {E(_RESOLVE), WAIT, "the name of the host is not known: check it"},
 
-    RIGHTS(_AUTHENTICATION, PASSWORD),
-    RIGHTS(SASL_AUTHENTICATION_FAILED, PASSWORD),
-    REFUSE(UNSUPPORTED_SASL_MECHANISM, "check sasl.mechanism"),
-    REFUSE(ILLEGAL_SASL_STATE, "check security.protocol and sasl.mechanism"),
-    REFUSE(SECURITY_DISABLED, "the broker has no security: check security.protocol"),
-    REFUSE(_SSL, "check security.protocol and the ssl.* properties"),
-    RIGHTS(TOPIC_AUTHORIZATION_FAILED,
-           "it needs the ACLs Describe, DescribeConfigs and Read on the topics it reads, Write on "
-           "those it writes, Create to make them"),
-    RIGHTS(GROUP_AUTHORIZATION_FAILED,
-           "it needs the ACLs Read, Describe and, for a reset, Delete on the group of the job"),
-    RIGHTS(TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-           "it needs the ACLs Write and Describe on the transactional ids that begin with the name "
-           "of the job"),
-    RIGHTS(CLUSTER_AUTHORIZATION_FAILED,
-           "it needs the ACL IdempotentWrite (and Create, to make topics) on the cluster"),
-    REFUSE(UNKNOWN_TOPIC_OR_PART, "the topic or partition is not there"),
-    REFUSE(_UNKNOWN_TOPIC, "the topic is not there"),
-    REFUSE(_UNKNOWN_PARTITION, "the partition is not there"),
-    REFUSE(TOPIC_EXCEPTION, "that is no name for a topic"),
-    REFUSE(MSG_SIZE_TOO_LARGE, "raise max.message.bytes of the topic"),
-    REFUSE(RECORD_LIST_TOO_LARGE, "raise segment.bytes of the topic"),
-    REFUSE(INVALID_TIMESTAMP,
-           "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the topic"),
-    REFUSE(OFFSET_METADATA_TOO_LARGE, "set the broker's offset.metadata.max.bytes to 4096"),
-    REFUSE(INVALID_TRANSACTION_TIMEOUT,
-           "lower transaction.timeout.ms, or raise the broker's transaction.max.timeout.ms"),
-    REFUSE(INVALID_SESSION_TIMEOUT,
-           "session.timeout.ms must lie within the broker's group.min.session.timeout.ms and "
-           "group.max.session.timeout.ms"),
-    REFUSE(INCONSISTENT_GROUP_PROTOCOL,
-           "the group of this name is used by another program: give the job another name"),
-    REFUSE(GROUP_MAX_SIZE_REACHED, "raise the broker's group.max.size, or run fewer workers"),
-    REFUSE(INVALID_REPLICATION_FACTOR,
-           "raise the broker's number, or set its default.replication.factor lower"),
-    REFUSE(INVALID_CONFIG, NULL),
-    REFUSE(INVALID_PARTITIONS, NULL),
-    REFUSE(POLICY_VIOLATION, "the cluster has a policy against it"),
-    REFUSE(TOPIC_DELETION_DISABLED, "set the broker's delete.topic.enable"),
-    REFUSE(UNSUPPORTED_VERSION, "the broker is too old: Kafka 2.5 or newer is needed"),
-    REFUSE(_UNSUPPORTED_FEATURE, "the broker is too old: Kafka 2.5 or newer is needed"),
-    REFUSE(UNSUPPORTED_FOR_MESSAGE_FORMAT, "the topic has the message format of an old Kafka"),
-    REFUSE(UNSUPPORTED_COMPRESSION_TYPE, "choose another compression.type"),
+    {E(_AUTHENTICATION), RIGHTS, PASSWORD},
+    {E(SASL_AUTHENTICATION_FAILED), RIGHTS, PASSWORD},
+    {E(UNSUPPORTED_SASL_MECHANISM), REFUSE, "check sasl.mechanism"},
+    {E(ILLEGAL_SASL_STATE), REFUSE, "check security.protocol and sasl.mechanism"},
+    {E(SECURITY_DISABLED), REFUSE, "the broker has no security: check security.protocol"},
+    {E(_SSL), REFUSE, "check security.protocol and the ssl.* properties"},
+    {E(TOPIC_AUTHORIZATION_FAILED), RIGHTS,
+     "it needs the ACLs Describe, DescribeConfigs and Read on the topics it reads, Write on "
+     "those it writes, Create to make them"},
+    {E(GROUP_AUTHORIZATION_FAILED), RIGHTS,
+     "it needs the ACLs Read, Describe and, for a reset, Delete on the group of the job"},
+    {E(TRANSACTIONAL_ID_AUTHORIZATION_FAILED), RIGHTS,
+     "it needs the ACLs Write and Describe on the transactional ids that begin with the name "
+     "of the job"},
+    {E(CLUSTER_AUTHORIZATION_FAILED), RIGHTS,
+     "it needs the ACL IdempotentWrite (and Create, to make topics) on the cluster"},
+    {E(UNKNOWN_TOPIC_OR_PART), REFUSE, "the topic or partition is not there"},
+    {E(_UNKNOWN_TOPIC), REFUSE, "the topic is not there"},
+    {E(_UNKNOWN_PARTITION), REFUSE, "the partition is not there"},
+    {E(TOPIC_EXCEPTION), REFUSE, "that is no name for a topic"},
+    {E(MSG_SIZE_TOO_LARGE), REFUSE, "raise max.message.bytes of the topic"},
+    {E(RECORD_LIST_TOO_LARGE), REFUSE, "raise segment.bytes of the topic"},
+    {E(INVALID_TIMESTAMP), REFUSE,
+     "raise message.timestamp.before.max.ms or message.timestamp.after.max.ms of the topic"},
+    {E(OFFSET_METADATA_TOO_LARGE), REFUSE, "set the broker's offset.metadata.max.bytes to 4096"},
+    {E(INVALID_TRANSACTION_TIMEOUT), REFUSE,
+     "lower transaction.timeout.ms, or raise the broker's transaction.max.timeout.ms"},
+    {E(INVALID_SESSION_TIMEOUT), REFUSE,
+     "session.timeout.ms must lie within the broker's group.min.session.timeout.ms and "
+     "group.max.session.timeout.ms"},
+    {E(INCONSISTENT_GROUP_PROTOCOL), REFUSE,
+     "the group of this name is used by another program: give the job another name"},
+    {E(GROUP_MAX_SIZE_REACHED), REFUSE, "raise the broker's group.max.size, or run fewer workers"},
+    {E(INVALID_REPLICATION_FACTOR), REFUSE,
+     "raise the broker's number, or set its default.replication.factor lower"},
+    {E(INVALID_CONFIG), REFUSE, NULL},
+    {E(INVALID_PARTITIONS), REFUSE, NULL},
+    {E(POLICY_VIOLATION), REFUSE, "the cluster has a policy against it"},
+    {E(TOPIC_DELETION_DISABLED), REFUSE, "set the broker's delete.topic.enable"},
+    {E(UNSUPPORTED_VERSION), REFUSE, "the broker is too old: Kafka 2.5 or newer is needed"},
+    {E(_UNSUPPORTED_FEATURE), REFUSE, "the broker is too old: Kafka 2.5 or newer is needed"},
+    {E(UNSUPPORTED_FOR_MESSAGE_FORMAT), REFUSE, "the topic has the message format of an old Kafka"},
+    {E(UNSUPPORTED_COMPRESSION_TYPE), REFUSE, "choose another compression.type"},
 };
 
 static const struct remedy *find_remedy(rd_kafka_resp_err_t code) {
@@ -136,8 +130,16 @@ static const struct remedy *find_remedy(rd_kafka_resp_err_t code) {
 }
 
 enum mr_kafka_verdict mr_kafka_judge(rd_kafka_resp_err_t code) {
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        if (passing[i] == code) {
+            return MR_KAFKA_WAIT;
+        }
+    }
     const struct remedy *remedy = find_remedy(code);
-    return remedy ? remedy->verdict : MR_KAFKA_BROKEN;
+    if (!remedy) {
+        return MR_KAFKA_BROKEN;
+    }
+    return remedy->cure == WAIT ? MR_KAFKA_WAIT : MR_KAFKA_REFUSE;
 }
 
 static const char *user_name(const struct mr_kafka_log *log) {
@@ -160,13 +162,13 @@ enum mr_status mr_kafka_fail(const struct mr_kafka_log *log, const char *doing,
         mr_kafka_clean(log, said);
     }
     mr_buffer_format(&text, "%s at %s: %s%s", doing, log->brokers, rd_kafka_err2str(code), said);
-    if (remedy && remedy->user && user_name(log)) {
+    if (remedy && remedy->cure == RIGHTS && user_name(log)) {
         mr_buffer_format(&text, ", user \"%s\"", user_name(log));
     }
     if (remedy && remedy->text) {
         mr_buffer_format(&text, ": %s", remedy->text);
     }
-    enum mr_status status = remedy && remedy->verdict == MR_KAFKA_REFUSE ? MR_REJECT : MR_FAIL;
+    enum mr_status status = remedy && remedy->cure != WAIT ? MR_REJECT : MR_FAIL;
     mr_error_set(err, status, "%.*s", (int)text.length, text.data);
     mr_buffer_finish(&text);
     return status;
@@ -181,9 +183,15 @@ void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg) 
     }
     pthread_mutex_lock(&log->lock);
     log->heard = (rd_kafka_resp_err_t)code;
-    snprintf(log->heard_text, sizeof log->heard_text, "%s", reason);
+    const char *timing = strstr(reason, " (after "); /* "1ms in state CONNECT, ..." */
+    int length = timing ? (int)(timing - reason) : (int)strlen(reason);
+    snprintf(log->heard_text, sizeof log->heard_text, "%.*s", length, reason);
     mr_kafka_clean(log, log->heard_text);
     pthread_mutex_unlock(&log->lock);
+}
+
+static int64_t steady_ns(void) {
+    return mr_real_clock.steady_ns(&mr_real_clock);
 }
 
 /* Whether the code says only that nothing came. */
@@ -217,7 +225,7 @@ static void forget_trouble(struct mr_kafka_log *log) {
 
 enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
                             const struct mr_kafka_call *call, struct mr_error *err) {
-    struct mr_kafka_wait wait = {0};
+    struct mr_kafka_wait wait = {.since_ns = steady_ns()};
     for (;;) {
         char reason[MR_KAFKA_REASON_MAX] = "";
         rd_kafka_resp_err_t code = call->attempt(client, call->arg, reason);
@@ -249,10 +257,6 @@ enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
 
 /* ---- Waiting ----------------------------------------------------------------------------------
  */
-
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
 
 /* Half of it at least, so that clients which lost their broker together come back one by one. */
 static int64_t jitter(int64_t pause_ns) {

@@ -103,34 +103,39 @@ static enum mr_status find_place(struct mr_kafka_reader *reader, int64_t from,
     return MR_OK;
 }
 
+static enum mr_status start(struct mr_kafka_reader *reader, struct mr_error *err) {
+    int32_t partition = (int32_t)reader->source.partition;
+    int64_t place = reader->next >= 0 ? reader->next : RD_KAFKA_OFFSET_BEGINNING;
+    reader->started =
+        rd_kafka_consume_start_queue(reader->topic, partition, place, reader->queue) == 0;
+    return reader->started
+               ? MR_OK
+               : mr_kafka_fail(reader->log, "beginning to read", rd_kafka_last_error(), NULL, err);
+}
+
+static void stop(struct mr_kafka_reader *reader) {
+    if (reader->started) {
+        rd_kafka_consume_stop(reader->topic, (int32_t)reader->source.partition);
+        reader->started = false;
+    }
+}
+
 static enum mr_status begin(struct mr_kafka_reader *reader, struct mr_error *err) {
     struct mr_topic topic;
-    const struct mr_partition *source = &reader->source;
     enum mr_status status = choose_client(reader, err);
     if (status != MR_OK) {
         return status;
     }
-    reader->topic = rd_kafka_topic_new(reader->client, source->topic, NULL);
+    reader->topic = rd_kafka_topic_new(reader->client, reader->source.topic, NULL);
     reader->queue = rd_kafka_queue_new(reader->client);
     /* With the leader known the first record is here in 5 ms, else in 500. */
-    status = mr_kafka_partitions(reader->log, reader->client, source->topic, &topic, err);
-    if (status != MR_OK) {
-        return status;
-    }
-    int64_t place = reader->next >= 0 ? reader->next : RD_KAFKA_OFFSET_BEGINNING;
-    if (rd_kafka_consume_start_queue(reader->topic, (int32_t)source->partition, place,
-                                     reader->queue)) {
-        return mr_kafka_fail(reader->log, "beginning to read", rd_kafka_last_error(), NULL, err);
-    }
-    reader->started = true;
-    return MR_OK;
+    status = mr_kafka_partitions(reader->log, reader->client, reader->source.topic, &topic, err);
+    return status == MR_OK ? start(reader, err) : status;
 }
 
 void mr_kafka_reader_close(struct mr_reader *base) {
     struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
-    if (reader->started) {
-        rd_kafka_consume_stop(reader->topic, (int32_t)reader->source.partition);
-    }
+    stop(reader);
     mr_kafka_batch_finish(&reader->batch);
     if (reader->queue) {
         rd_kafka_queue_destroy(reader->queue);
@@ -187,6 +192,13 @@ static enum mr_status nothing_came(struct mr_kafka_reader *reader, struct mr_err
 static enum mr_status judge_error(struct mr_kafka_reader *reader, struct mr_error *err) {
     char doing[MR_KAFKA_DOING_MAX];
     say_doing(reader, doing);
+    if (reader->code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        if (reader->next >= 0) {
+            return MR_REJECT;
+        }
+        stop(reader); /* the first one went while it was asked for */
+        return start(reader, err);
+    }
     switch (mr_kafka_judge(reader->code)) {
     case MR_KAFKA_WAIT:
         mr_kafka_wait_tell(reader->log, &reader->wait, doing, rd_kafka_err2str(reader->code));
@@ -196,7 +208,7 @@ static enum mr_status judge_error(struct mr_kafka_reader *reader, struct mr_erro
     case MR_KAFKA_BROKEN:
         break;
     }
-    return reader->code == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ? MR_REJECT : MR_FAIL;
+    return MR_FAIL;
 }
 
 /* True when the end is the end. */

@@ -31,6 +31,7 @@ LIBRARIES = {
     'yyjson.h': r'engine/base/json\.c',
     'xxhash.h': r'engine/base/hash\.c',
     'lmdb.h': r'engine/log/local\w*\.[ch]',
+    'librdkafka/rdkafka.h': r'engine/log/kafka\w*\.[ch]|tests/kafka/\w+\.c',
     'libfyaml.h': r'engine/job/\w+\.[ch]',
     'uthash.h': r'engine/.*|operators/.*',
     'cmocka.h': r'tests/.*',
