@@ -96,6 +96,15 @@ static void read_tally(const char **at, bool *bad, struct mr_tally *tally) {
 }
 
 enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err) {
+    const char *job = task->plan->job;
+    if (note.length == 0) {
+        return mr_error_set(
+            err, MR_REJECT,
+            "job %s: the committed offset of %s/%u has nothing of millrace's beside "
+            "it, so another program commits as consumer group \"%s\". Give the job "
+            "another name, or end that program and run the job with --reset",
+            job, task->source.topic, task->source.partition, job);
+    }
     task->note.length = 0;
     mr_buffer_add(&task->note, note.data, note.length);
     mr_buffer_add(&task->note, "", 1);

@@ -1,26 +1,53 @@
 /* A whole job: its workers as threads, until it is done or told to stop. Partition p belongs to
- * worker p modulo workers on one machine; on a cluster the log shares them out. */
+ * worker p modulo workers on one machine; on a cluster the log shares them out, with other
+ * processes too. A run to the end is over when this one has all of them at their ends. */
 #include "engine/run/task.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
-#define POLL_NS (100 * INT64_C(1000000))
+#define POLL_NS     (100 * INT64_C(1000000))
+#define END_POLL_NS (10 * INT64_C(1000000)) /* in a run to the end: another worker may be last */
+#define TELL_NS     (10 * MR_SECOND)
 
 struct thread {
     pthread_t id;
     struct mr_worker *worker;
-    const atomic_bool *stop; /* the caller's                  */
-    atomic_bool *failed;     /* set when a worker has failed  */
+    const struct mr_plan *plan;
+    const struct mr_crew *crew; /* of the workers of a run to the end; NULL: of another run */
+    const atomic_bool *stop;    /* the caller's                                             */
+    atomic_bool *failed;        /* set when a worker has failed                             */
+    bool tells;                 /* one of them does                                         */
     enum mr_status status;
     struct mr_error err;
 };
 
+/* For the person who waits for a run to the end while other processes have a share of the job. */
+static void tell_waiting(const struct thread *thread, int64_t *told_ns) {
+    int64_t now_ns = mr_real_clock.steady_ns(&mr_real_clock);
+    if (!thread->tells || now_ns - *told_ns < TELL_NS) {
+        return;
+    }
+    uint32_t count[3] = {0};
+    for (uint32_t p = 0; p < MR_PARTITIONS_MAX; p++) {
+        count[thread->crew->partitions[p]]++;
+    }
+    if (count[MR_HERE] == 0) {
+        mr_note("job %s: at the end of %u partitions of %s; waiting for the others, which other "
+                "processes of the job have, or the dead have left",
+                thread->plan->job, count[MR_AT_END], thread->plan->topic);
+    }
+    *told_ns = now_ns;
+}
+
 static void *work(void *arg) {
     struct thread *thread = arg;
+    int64_t poll_ns = thread->crew ? END_POLL_NS : POLL_NS;
+    int64_t told_ns = mr_real_clock.steady_ns(&mr_real_clock);
     while (thread->status == MR_OK && !*thread->stop && !*thread->failed &&
            !mr_worker_done(thread->worker)) {
-        thread->status = mr_worker_step(thread->worker, POLL_NS, &thread->err);
+        thread->status = mr_worker_step(thread->worker, poll_ns, &thread->err);
+        tell_waiting(thread, &told_ns);
     }
     if (thread->status == MR_OK) {
         thread->status = mr_worker_finish(thread->worker, &thread->err);
@@ -74,6 +101,9 @@ static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log
     for (uint32_t i = 0; i < options->workers && status == MR_OK; i++) {
         struct mr_worker_options worker = {
             i, options->workers, options->until_end, options->close, options->instance, crew};
+        threads[i].plan = plan;
+        threads[i].crew = options->until_end ? crew : NULL;
+        threads[i].tells = options->until_end && i == 0;
         threads[i].stop = options->stop;
         threads[i].failed = &failed;
         status = mr_worker_create(plan, log, &mr_real_clock, &worker, &threads[i].worker, err);

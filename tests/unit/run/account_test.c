@@ -54,8 +54,8 @@ static void a_note_that_was_cut_is_refused(void **state) {
     for (int spaces = 0; spaces < 16; last_counter++) { /* version, times, two tallies */
         spaces += *last_counter == ' ';
     }
-    for (const char *end = note.data; end < last_counter; end++) {
-        if (end == note.data || end[-1] == ' ') {
+    for (const char *end = note.data + 1; end < last_counter; end++) {
+        if (end[-1] == ' ') {
             struct mr_slice cut = {note.data, (size_t)(end - note.data)};
             assert_int_equal(mr_note_read(&again, cut, &err), MR_FAIL);
         }
@@ -70,6 +70,16 @@ static void a_note_of_another_version_is_refused_by_name(void **state) {
     assert_int_equal(mr_note_read(&task, mr_slice_of("2 0 0 0"), &err), MR_FAIL);
     assert_non_null(strstr(err.text, "another version"));
     finish(&task);
+}
+
+static void an_offset_without_a_note_is_another_programs(void **state) {
+    static const struct mr_plan named = {.job = "power"};
+    struct mr_task task = {.plan = &named, .source = {"in", 3}};
+    struct mr_error err;
+    assert_int_equal(mr_note_read(&task, (struct mr_slice){0}, &err), MR_REJECT);
+    assert_non_null(strstr(err.text, "in/3"));
+    assert_non_null(strstr(err.text, "consumer group \"power\""));
+    assert_non_null(strstr(err.text, "another name"));
 }
 
 static void assert_counted(struct mr_tally outcome, struct mr_tally expected) {
@@ -103,6 +113,7 @@ int main(void) {
         cmocka_unit_test(a_note_is_printable_and_short_however_large_its_numbers),
         cmocka_unit_test(a_note_that_was_cut_is_refused),
         cmocka_unit_test(a_note_of_another_version_is_refused_by_name),
+        cmocka_unit_test(an_offset_without_a_note_is_another_programs),
         cmocka_unit_test(a_record_counts_once_by_the_best_of_its_samples),
         cmocka_unit_test(a_bad_element_counts_itself_and_no_samples),
     };
