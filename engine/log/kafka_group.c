@@ -13,14 +13,14 @@
  * the partitions as ours although the client was assigned nothing, and incremental_assign outside
  * the callback adds to it at any time.
  *
- * Giving back (cooperative): the callback leaves the revocation open; each partition is told REVOKED,
- * the worker commits, and the poll after the last one completes it with incremental_unassign of those
- * that were fetched. Until then they are ours, and the group waits. Lost partitions (the session
- * timed out) go the same way, told LOST, but may not be committed.
+ * Giving back (cooperative): the callback leaves the revocation open; each partition is told
+ * REVOKED, the worker commits, and the poll after the last one completes it with
+ * incremental_unassign of those that were fetched. Until then they are ours, and the group waits.
+ * Lost partitions (the session timed out) go the same way, told LOST, but may not be committed.
  *
  * Whose commit counts is decided by the coordinator alone: a transaction shows the member and the
- * generation, fetched at that moment. It does not look at partitions, and it accepts everything from
- * who shows no generation; so both are checked here first. */
+ * generation, fetched at that moment. It does not look at partitions, and it accepts everything
+ * from who shows no generation; so both are checked here first. */
 #include "engine/log/kafka_session.h"
 
 #include <inttypes.h>
@@ -50,10 +50,9 @@ static bool worked(struct mr_kafka_group *group, rd_kafka_error_t *error) {
         return true;
     }
     if (group->failed == MR_OK) {
-        group->failed =
-            mr_kafka_fail(group->log, "sharing out the partitions of the input",
-                          rd_kafka_error_code(error), rd_kafka_error_string(error),
-                          &group->failure);
+        group->failed = mr_kafka_fail(group->log, "sharing out the partitions of the input",
+                                      rd_kafka_error_code(error), rd_kafka_error_string(error),
+                                      &group->failure);
     }
     rd_kafka_error_destroy(error);
     return false;
@@ -106,12 +105,13 @@ static void take_new(struct mr_kafka_group *group, const rd_kafka_topic_partitio
             seat->revoked = seat->lost = false;
             seat->unstable_ns = 0;
         } else if (group->failed == MR_OK) {
-            group->failed = mr_error_set(
-                &group->failure, MR_FAIL,
-                "topic \"%s\" now has %" PRIu32 " partitions or more, the job's changelog %" PRIu32
-                ": the job cannot take part %" PRIu32 ". Its state must move to a changelog with as "
-                "many partitions: stop the job and run it with --reset",
-                group->input, partition + 1, group->count, partition);
+            group->failed = mr_error_set(&group->failure, MR_FAIL,
+                                         "topic \"%s\" now has %" PRIu32
+                                         " partitions or more, the job's changelog %" PRIu32
+                                         ": the job cannot take part %" PRIu32
+                                         ". Its state must move to a changelog with as "
+                                         "many partitions: stop the job and run it with --reset",
+                                         group->input, partition + 1, group->count, partition);
         }
     }
 }
@@ -152,13 +152,13 @@ static void take_error(struct mr_kafka_group *group, const rd_kafka_message_t *m
                 "%s",
                 group->job, reason);
     } else if (code == RD_KAFKA_RESP_ERR_INCONSISTENT_GROUP_PROTOCOL && group->failed == MR_OK) {
-        group->failed = mr_error_set(
-            &group->failure, MR_FAIL,
-            "the consumer group \"%s\" on %s is used by something else than this job: it shares out "
-            "partitions by another protocol. Stop that, or give the job another name",
-            group->job, group->log->brokers);
-    } else if (code == RD_KAFKA_RESP_ERR__FATAL ||
-               mr_kafka_judge(code) == MR_KAFKA_REFUSE) {
+        group->failed =
+            mr_error_set(&group->failure, MR_FAIL,
+                         "the consumer group \"%s\" on %s is used by something else than this job: "
+                         "it shares out "
+                         "partitions by another protocol. Stop that, or give the job another name",
+                         group->job, group->log->brokers);
+    } else if (code == RD_KAFKA_RESP_ERR__FATAL || mr_kafka_judge(code) == MR_KAFKA_REFUSE) {
         if (group->failed == MR_OK) {
             group->failed =
                 mr_kafka_fail(group->log, "reading the input as a member of the job's group", code,
@@ -166,7 +166,7 @@ static void take_error(struct mr_kafka_group *group, const rd_kafka_message_t *m
         }
     } else {
         mr_kafka_wait_tell(group->log, &group->wait,
-                          "reading the input as a member of the job's group", reason);
+                           "reading the input as a member of the job's group", reason);
     }
 }
 
@@ -253,9 +253,8 @@ static struct mr_kafka_seat *find(const struct mr_kafka_group *group,
     return &group->seats[source->partition];
 }
 
-enum mr_status mr_kafka_group_start(struct mr_kafka_group *group,
-                                    const struct mr_partition *source, int64_t offset,
-                                    struct mr_error *err) {
+enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct mr_partition *source,
+                                    int64_t offset, struct mr_error *err) {
     struct mr_kafka_seat *seat = find(group, source);
     if (!seat || seat->state != MR_KAFKA_TOLD) {
         return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
@@ -342,8 +341,8 @@ static bool has_no_generation(const struct mr_kafka_group *group,
 rd_kafka_consumer_group_metadata_t *mr_kafka_group_pass(const struct mr_kafka_group *group) {
     char *id = rd_kafka_memberid(group->member);
     rd_kafka_consumer_group_metadata_t *pass = rd_kafka_consumer_group_metadata(group->member);
-    if (pass && (!id || !*id || has_no_generation(group, pass, id) ||
-                 has_no_generation(group, pass, ""))) {
+    if (pass &&
+        (!id || !*id || has_no_generation(group, pass, id) || has_no_generation(group, pass, ""))) {
         rd_kafka_consumer_group_metadata_destroy(pass);
         pass = NULL;
     }
@@ -419,8 +418,7 @@ void mr_kafka_group_leave(struct mr_kafka_group *group) {
         bool closed = say_goodbye(group);
         rd_kafka_queue_io_event_enable(group->events, -1, NULL, 0);
         rd_kafka_queue_destroy(group->events);
-        rd_kafka_destroy_flags(group->member,
-                               closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        rd_kafka_destroy_flags(group->member, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     }
     mr_kafka_pulse_finish(&group->pulse);
     free(group->seats);

@@ -19,10 +19,10 @@
 
 #include <stdlib.h>
 
-#define PAUSE_NS      (20 * (MR_SECOND / 1000)) /* between two questions      */
-#define ANSWER_MS     10000                     /* a question without answer: another one */
-#define UNSTABLE_NS   (MR_SECOND / 2)           /* longer than any commit in passing      */
-#define AGAIN_NS      (30 * MR_SECOND)          /* the same writer is not shut out more often */
+#define PAUSE_NS    (20 * (MR_SECOND / 1000)) /* between two questions      */
+#define ANSWER_MS   10000                     /* a question without answer: another one */
+#define UNSTABLE_NS (MR_SECOND / 2)           /* longer than any commit in passing      */
+#define AGAIN_NS    (30 * MR_SECOND)          /* the same writer is not shut out more often */
 
 static const char doing[] = "reading the job's committed offsets";
 
@@ -97,8 +97,8 @@ static void begin_fence(struct mr_kafka_group *group, struct mr_slice writer) {
     rd_kafka_conf_t *conf;
     char id[2 * MR_TOPIC_NAME_MAX + 64];
     int64_t now_ns = steady_ns();
-    bool again = mr_slice_equal(writer, mr_slice_of(group->fenced)) &&
-                 now_ns - group->fenced_ns < AGAIN_NS;
+    bool again =
+        mr_slice_equal(writer, mr_slice_of(group->fenced)) && now_ns - group->fenced_ns < AGAIN_NS;
     if (again || mr_slice_equal(writer, mr_slice_of(group->writer)) ||
         mr_kafka_conf(group->log, MR_KAFKA_TRANSACTION, &conf, NULL) != MR_OK) {
         return;
@@ -107,9 +107,10 @@ static void begin_fence(struct mr_kafka_group *group, struct mr_slice writer) {
     snprintf(id, sizeof id, "%s-%s", group->job, group->fenced);
     group->fenced_ns = now_ns;
     rd_kafka_conf_set(conf, "transactional.id", id, NULL, 0);
-    mr_warn("job %s: worker \"%s\" left a transaction open, which holds back its partitions: ending "
-            "it",
-            group->job, group->fenced);
+    mr_warn(
+        "job %s: worker \"%s\" left a transaction open, which holds back its partitions: ending "
+        "it",
+        group->job, group->fenced);
     mr_kafka_client(group->log, MR_KAFKA_TRANSACTION, conf, &group->fencer, NULL);
 }
 

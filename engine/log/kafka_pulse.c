@@ -3,8 +3,8 @@
  * librdkafka tells the end of a partition once. From then on nothing comes, and nothing comes
  * either when the broker is away, but only the first is a silence of the partition's producers. So
  * an interceptor stamps the answers to fetches, by broker. A fetch at the end of everything is
- * answered within fetch.wait.max.ms; a leader without an answer for a second more than that is away,
- * or leads no more: then the leaders are asked for again.
+ * answered within fetch.wait.max.ms; a leader without an answer for a second more than that is
+ * away, or leads no more: then the leaders are asked for again.
  *
  *     answer n    is stamped when it arrives, before its records are in their queues
  *     answer n+1  so those of n are there

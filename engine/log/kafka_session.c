@@ -11,9 +11,9 @@
  * Of two sessions with one id the newer wins: its start shuts out the producer of the other, whose
  * next commit is MR_FENCED.
  *
- * Ids: the group is the job's name; the writer INSTANCE-WORKER (WORKER alone for the only instance);
- * the transactional id JOB-WRITER. They are the same after a restart, which is what ends the
- * transaction of a process that died.
+ * Ids: the group is the job's name; the writer INSTANCE-WORKER (WORKER alone for the only
+ * instance); the transactional id JOB-WRITER. They are the same after a restart, which is what ends
+ * the transaction of a process that died.
  *
  * A commit that the coordinator refuses only because the group has just got a new generation is
  * made again with it, as long as everything is still ours: otherwise every process that comes or
@@ -59,15 +59,16 @@ static enum mr_status say_gone(struct kafka_session *s, const struct mr_kafka_se
     return MR_FAIL;
 }
 
-static enum mr_status take_turn(struct kafka_session *s, uint32_t partition,
-                                struct mr_event *event, struct mr_error *err) {
+static enum mr_status take_turn(struct kafka_session *s, uint32_t partition, struct mr_event *event,
+                                struct mr_error *err) {
     struct mr_kafka_group *group = &s->group;
     struct mr_kafka_seat *seat = &group->seats[partition];
     rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
     struct mr_partition source = mr_partition_at(group->input, partition);
     struct mr_batch batch = {.source = source};
     int64_t end;
-    switch (mr_kafka_batch_fill(&seat->batch, seat->queue, 0, &seat->next, &batch, &end, &code, err)) {
+    switch (
+        mr_kafka_batch_fill(&seat->batch, seat->queue, 0, &seat->next, &batch, &end, &code, err)) {
     case MR_KAFKA_FAILED:
         return say_gone(s, seat, &source, code, err);
     case MR_KAFKA_MESSAGES:
@@ -188,9 +189,8 @@ enum mr_status mr_kafka_session_append(struct mr_session *base, const struct mr_
     return status;
 }
 
-static rd_kafka_topic_partition_list_t *list_positions(const struct kafka_session *s,
-                                                       const struct mr_position *positions,
-                                                       size_t count) {
+static rd_kafka_topic_partition_list_t *
+list_positions(const struct kafka_session *s, const struct mr_position *positions, size_t count) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
         const struct mr_position *position = &positions[i];
@@ -207,7 +207,8 @@ static rd_kafka_topic_partition_list_t *list_positions(const struct kafka_sessio
 }
 
 static enum mr_commit say_lost(const struct kafka_session *s, struct mr_error *err) {
-    mr_error_set(err, MR_FAIL, "job %s: its partitions went to another member of the group", s->job);
+    mr_error_set(err, MR_FAIL, "job %s: its partitions went to another member of the group",
+                 s->job);
     return MR_FENCED;
 }
 
@@ -222,7 +223,7 @@ static enum mr_commit transact(struct kafka_session *s, const struct mr_position
         }
     }
     rd_kafka_topic_partition_list_t *list = list_positions(s, positions, count);
-    enum mr_commit outcome = mr_kafka_writer_transact(&s->writer, list, pass, stale, err);
+    enum mr_commit outcome = mr_kafka_transact(&s->writer, list, pass, stale, err);
     rd_kafka_topic_partition_list_destroy(list);
     if (pass) {
         rd_kafka_consumer_group_metadata_destroy(pass);
@@ -250,14 +251,13 @@ static void drop(struct kafka_session *s) {
     s->base.pending_bytes = 0;
 }
 
-enum mr_commit mr_kafka_session_commit(struct mr_session *base,
-                                       const struct mr_position *positions, size_t count,
-                                       struct mr_error *err) {
+enum mr_commit mr_kafka_session_commit(struct mr_session *base, const struct mr_position *positions,
+                                       size_t count, struct mr_error *err) {
     struct kafka_session *s = (struct kafka_session *)base;
     enum mr_commit outcome = MR_COMMITTED;
     if (count > 0 || s->writer.pending_count > 0) {
         outcome = s->job ? transact_until_fresh(s, positions, count, err)
-                         : mr_kafka_writer_deliver(&s->writer, err);
+                         : mr_kafka_deliver(&s->writer, err);
     }
     drop(s);
     if (outcome != MR_COMMITTED && s->job) {
@@ -327,8 +327,8 @@ enum mr_status mr_kafka_session_open(struct mr_log *base, const struct mr_sessio
     snprintf(worker, sizeof worker, "%u", (unsigned)options->worker);
     if (options->job) {
         s->job = mr_copy_text(options->job);
-        s->id = make_text(options->instance ? options->instance : "",
-                          options->instance ? "-" : "", worker);
+        s->id = make_text(options->instance ? options->instance : "", options->instance ? "-" : "",
+                          worker);
     }
     mr_kafka_writer_init(&s->writer, log, s->job ? make_text(s->job, "-", s->id) : NULL);
     s->group = (struct mr_kafka_group){.log = log, .job = s->job, .writer = s->id, .wake = -1};

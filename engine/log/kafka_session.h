@@ -3,7 +3,8 @@
  *   kafka_session.c   the verbs: poll, turns, start, commit
  *   kafka_group.c     who owns what: rebalances, committed offsets
  *   kafka_offsets.c   committed offsets, and an open transaction that nobody ends
- *   kafka_writer.c    appended records -> one transaction
+ *   kafka_writer.c    appended records, and the client that sends them
+ *   kafka_commit.c    what was appended -> one transaction
  *   kafka_pulse.c     whether the partitions' leaders answer */
 #ifndef ENGINE_LOG_KAFKA_SESSION_H
 #define ENGINE_LOG_KAFKA_SESSION_H
@@ -51,15 +52,15 @@ enum mr_kafka_seat_state {
 /* A partition of the input. */
 struct mr_kafka_seat {
     enum mr_kafka_seat_state state;
-    bool fetching;         /* assigned in librdkafka's sense                        */
-    bool revoked, lost;    /* the group wants it back, or has given it away         */
-    rd_kafka_queue_t *queue; /* NULL until the first start                          */
+    bool fetching;               /* assigned in librdkafka's sense                        */
+    bool revoked, lost;          /* the group wants it back, or has given it away         */
+    rd_kafka_queue_t *queue;     /* NULL until the first start                          */
     struct mr_kafka_batch batch; /* of that queue                                   */
-    int64_t next;          /* the offset to read next                               */
-    bool at_end;           /* the end was reached, and nothing came since           */
-    int64_t committed;     /* -1: none                                              */
-    char *note;            /* committed, the engine's                               */
-    int64_t unstable_ns;   /* since when a transaction is open over it; 0: none     */
+    int64_t next;                /* the offset to read next                               */
+    bool at_end;                 /* the end was reached, and nothing came since           */
+    int64_t committed;           /* -1: none                                              */
+    char *note;                  /* committed, the engine's                               */
+    int64_t unstable_ns;         /* since when a transaction is open over it; 0: none     */
 };
 
 /* Which offsets are committed? One is under way at a time. */
@@ -100,9 +101,8 @@ enum mr_status mr_kafka_group_serve(struct mr_kafka_group *group, bool assign,
 void mr_kafka_group_hear(struct mr_kafka_group *group);
 /* Whether something is to be asked again soon. */
 bool mr_kafka_group_asks(const struct mr_kafka_group *group);
-enum mr_status mr_kafka_group_start(struct mr_kafka_group *group,
-                                    const struct mr_partition *source, int64_t offset,
-                                    struct mr_error *err);
+enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct mr_partition *source,
+                                    int64_t offset, struct mr_error *err);
 /* Everything that is ours is asked for and told anew. */
 void mr_kafka_group_reassign(struct mr_kafka_group *group);
 /* Whether all of the positions are ours. */
@@ -120,6 +120,9 @@ void mr_kafka_offsets_forget(struct mr_kafka_group *group);
 bool mr_kafka_note_split(struct mr_slice metadata, struct mr_slice *writer, struct mr_slice *note);
 
 /* ---- Appended records (kafka_writer.c) ------------------------------------------------------- */
+#define MR_KAFKA_STEP_MS    1000  /* of a wait inside a commit */
+#define MR_KAFKA_GIVE_UP_MS 10000 /* for an abort, or for a new client inside a commit */
+
 struct mr_kafka_target { /* a topic that is written to */
     struct mr_topic topic;
     rd_kafka_topic_t *handle; /* of the client; NULL: to be made */
@@ -160,13 +163,23 @@ enum mr_status mr_kafka_writer_ready(struct mr_kafka_writer *writer, int timeout
 enum mr_status mr_kafka_writer_append(struct mr_kafka_writer *writer,
                                       const struct mr_append *record, struct mr_error *err);
 void mr_kafka_writer_drop(struct mr_kafka_writer *writer);
+bool mr_kafka_writer_stopping(const struct mr_kafka_writer *writer);
+/* Destroys the client: what it has not sent is not sent. */
+void mr_kafka_writer_forget(struct mr_kafka_writer *writer);
+/* Before a commit: a new client if one is due. */
+bool mr_kafka_writer_renew(struct mr_kafka_writer *writer, struct mr_error *err);
+/* Somebody has our id. */
+bool mr_kafka_is_fence(rd_kafka_resp_err_t code);
+void mr_kafka_writer_fenced(struct mr_kafka_writer *writer);
+
+/* ---- The transaction (kafka_commit.c) -------------------------------------------------------- */
 /* One transaction: the positions, then what is pending, which is kept. *stale: refused only
  * because the group is being shared out anew. */
-enum mr_commit mr_kafka_writer_transact(struct mr_kafka_writer *writer,
-                                        rd_kafka_topic_partition_list_t *positions,
-                                        rd_kafka_consumer_group_metadata_t *pass, bool *stale,
-                                        struct mr_error *err);
+enum mr_commit mr_kafka_transact(struct mr_kafka_writer *writer,
+                                 rd_kafka_topic_partition_list_t *positions,
+                                 rd_kafka_consumer_group_metadata_t *pass, bool *stale,
+                                 struct mr_error *err);
 /* A producer's: delivers what is pending, which is kept. */
-enum mr_commit mr_kafka_writer_deliver(struct mr_kafka_writer *writer, struct mr_error *err);
+enum mr_commit mr_kafka_deliver(struct mr_kafka_writer *writer, struct mr_error *err);
 
 #endif

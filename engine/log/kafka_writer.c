@@ -1,16 +1,6 @@
-/* Appended records -> one transaction.
+/* Appended records, and the client that sends them.
  *
- *     append -> bytes (an arena), pending          nothing is sent
- *     commit -> begin
- *               offsets and notes, as the group's member      a zombie is refused here
- *               records, in order, from the arena, no copy
- *               commit, in slices, until it is decided
- *     then   -> pending and arena are empty
- *
- * So a transaction is open for milliseconds, however long the job's interval is. Offsets come
- * first: a member that is none any more has then written nothing, and while a transaction with
- * records of a changelog is open, the offsets it stands for are pending, so that a restore that
- * waits for stable offsets and then reads the changelog has everything.
+ *     append -> bytes (an arena), pending          nothing is sent before the commit
  *
  * The recycle rule. A request that had no answer (time-out, connection lost) may reach the broker
  * later and act on the next transaction, which has the same producer id and epoch. librdkafka
@@ -19,26 +9,21 @@
  * which shuts out whatever is still on its way. The first transaction of a new client takes 0.7 to
  * 1 s unless the metadata of its topics was fetched and their handles are kept: so that is done.
  *
- * Errors are judged in this order: fatal (a new client), abortable (abort), retriable (the slice
- * is repeated until the transaction has timed out), else as fatal.
- *
- * The outcome of a commit that is not known: MR_UNKNOWN, and a new client, whose start ends the
- * transaction of the old one, or waits until it is ended: after it, the committed offset is the
- * truth. */
+ * Somebody takes our id: a successor of this process, another worker that we were in the way of
+ * (kafka_offsets.c), or the coordinator, which gave our transaction up. The client is made anew,
+ * which takes the id back. If that happens again soon, two processes run with one id: an error. */
 #include "engine/log/kafka_session.h"
 
 #include <stdlib.h>
 
 #define FENCED_AGAIN_NS (30 * MR_SECOND)
-#define SLICE_MS        1000 /* of a wait inside a commit */
-#define GIVE_UP_MS      10000 /* an abort, or a new client inside a commit, that has no answer */
 
 static int64_t steady_ns(void) {
     return mr_real_clock.steady_ns(&mr_real_clock);
 }
 
-static bool stopping(const struct mr_kafka_writer *writer) {
-    return writer->log->stop && *writer->log->stop;
+bool mr_kafka_writer_stopping(const struct mr_kafka_writer *writer) {
+    return writer->log->stop && atomic_load(writer->log->stop);
 }
 
 /* ---- The client ------------------------------------------------------------------------------ */
@@ -60,7 +45,7 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *con
     return rd_kafka_interceptor_add_on_response_received(client, "millrace", on_response, arg);
 }
 
-static void forget_client(struct mr_kafka_writer *writer) {
+void mr_kafka_writer_forget(struct mr_kafka_writer *writer) {
     for (size_t i = 0; writer->client && i < writer->target_count; i++) {
         struct mr_kafka_target *target = &writer->targets[i];
         if (target->handle) {
@@ -130,7 +115,7 @@ static void warm(struct mr_kafka_writer *writer) {
             continue;
         }
         target->handle = rd_kafka_topic_new(writer->client, target->topic.name, NULL);
-        if (rd_kafka_metadata(writer->client, 0, target->handle, &metadata, SLICE_MS) ==
+        if (rd_kafka_metadata(writer->client, 0, target->handle, &metadata, MR_KAFKA_STEP_MS) ==
             RD_KAFKA_RESP_ERR_NO_ERROR) {
             rd_kafka_metadata_destroy(metadata);
         }
@@ -146,13 +131,13 @@ static enum mr_status say_rival(const struct mr_kafka_writer *writer, struct mr_
 
 /* Somebody has our id: a successor, or our transaction was ended for us. Twice: somebody who also
  * takes it back. */
-static void note_fence(struct mr_kafka_writer *writer) {
+void mr_kafka_writer_fenced(struct mr_kafka_writer *writer) {
     int64_t now_ns = steady_ns();
     writer->rival |= writer->fenced_ns && now_ns - writer->fenced_ns < FENCED_AGAIN_NS;
     writer->fenced_ns = now_ns;
 }
 
-static bool is_fence(rd_kafka_resp_err_t code) {
+bool mr_kafka_is_fence(rd_kafka_resp_err_t code) {
     return code == RD_KAFKA_RESP_ERR__FENCED || code == RD_KAFKA_RESP_ERR_PRODUCER_FENCED ||
            code == RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
 }
@@ -161,15 +146,15 @@ static enum mr_status judge_start(struct mr_kafka_writer *writer, rd_kafka_error
                                   struct mr_error *err) {
     rd_kafka_resp_err_t code = rd_kafka_error_code(error);
     const char *reason = rd_kafka_error_string(error);
-    if (is_fence(code)) {
-        note_fence(writer);
-        forget_client(writer);
+    if (mr_kafka_is_fence(code)) {
+        mr_kafka_writer_fenced(writer);
+        mr_kafka_writer_forget(writer);
         return writer->rival ? say_rival(writer, err) : MR_OK;
     }
     if (rd_kafka_error_is_fatal(error) || mr_kafka_judge(code) == MR_KAFKA_REFUSE) {
         enum mr_status status =
             mr_kafka_fail(writer->log, "starting a transactional producer", code, reason, err);
-        forget_client(writer);
+        mr_kafka_writer_forget(writer);
         return status;
     }
     mr_kafka_wait_tell(writer->log, &writer->wait, "starting a transactional producer", reason);
@@ -201,18 +186,19 @@ enum mr_status mr_kafka_writer_ready(struct mr_kafka_writer *writer, int timeout
 }
 
 /* Inside a commit: a new client if one is due. */
-static bool is_ready(struct mr_kafka_writer *writer, struct mr_error *err) {
-    int64_t until_ns = steady_ns() + GIVE_UP_MS * (MR_SECOND / 1000);
+bool mr_kafka_writer_renew(struct mr_kafka_writer *writer, struct mr_error *err) {
+    int64_t until_ns = steady_ns() + MR_KAFKA_GIVE_UP_MS * (MR_SECOND / 1000);
     if (writer->id && atomic_load(&writer->doubt)) {
-        forget_client(writer);
+        mr_kafka_writer_forget(writer);
     }
     while (!writer->ready) {
-        if (mr_kafka_writer_ready(writer, SLICE_MS, err) != MR_OK) {
+        if (mr_kafka_writer_ready(writer, MR_KAFKA_STEP_MS, err) != MR_OK) {
             return false;
         }
-        if (!writer->ready && (stopping(writer) || steady_ns() > until_ns)) {
-            mr_error_set(err, MR_FAIL, stopping(writer) ? "stopped while waiting for the broker"
-                                                        : "the broker does not answer");
+        if (!writer->ready && (mr_kafka_writer_stopping(writer) || steady_ns() > until_ns)) {
+            mr_error_set(err, MR_FAIL,
+                         mr_kafka_writer_stopping(writer) ? "stopped while waiting for the broker"
+                                                          : "the broker does not answer");
             return false;
         }
     }
@@ -227,7 +213,7 @@ void mr_kafka_writer_init(struct mr_kafka_writer *writer, struct mr_kafka_log *l
 }
 
 void mr_kafka_writer_finish(struct mr_kafka_writer *writer) {
-    forget_client(writer);
+    mr_kafka_writer_forget(writer);
     mr_arena_destroy(writer->bytes);
     free(writer->targets);
     free(writer->pending);
@@ -239,8 +225,8 @@ void mr_kafka_writer_drop(struct mr_kafka_writer *writer) {
     writer->pending_count = 0;
 }
 
-static enum mr_status find_target(struct mr_kafka_writer *writer, const char *topic,
-                                  size_t *target, struct mr_error *err) {
+static enum mr_status find_target(struct mr_kafka_writer *writer, const char *topic, size_t *target,
+                                  struct mr_error *err) {
     struct mr_topic found;
     for (size_t i = 0; i < writer->target_count; i++) {
         *target = (writer->target + i) % writer->target_count;
@@ -321,209 +307,4 @@ enum mr_status mr_kafka_writer_append(struct mr_kafka_writer *writer,
                                          .header_count = record->header_count};
     keep(writer, pending, record);
     return MR_OK;
-}
-
-/* ---- Sending --------------------------------------------------------------------------------- */
-
-static rd_kafka_headers_t *headers_of(const struct mr_kafka_pending *pending) {
-    rd_kafka_headers_t *headers =
-        pending->header_count ? rd_kafka_headers_new(pending->header_count) : NULL;
-    for (size_t i = 0; i < pending->header_count; i++) {
-        const struct mr_header *header = &pending->headers[i];
-        rd_kafka_header_add(headers, header->name.data, (ssize_t)header->name.length,
-                            header->value.data, (ssize_t)header->value.length);
-    }
-    return headers;
-}
-
-static rd_kafka_resp_err_t send_one(struct mr_kafka_writer *writer,
-                                    const struct mr_kafka_pending *pending) {
-    rd_kafka_headers_t *headers = headers_of(pending);
-    rd_kafka_resp_err_t code;
-    do {
-        code = rd_kafka_producev(
-            writer->client, RD_KAFKA_V_RKT(writer->targets[pending->target].handle),
-            RD_KAFKA_V_PARTITION((int32_t)pending->partition), RD_KAFKA_V_MSGFLAGS(0),
-            RD_KAFKA_V_KEY(pending->key.data, pending->key.length),
-            RD_KAFKA_V_VALUE((void *)(uintptr_t)pending->value.data, pending->value.length),
-            RD_KAFKA_V_TIMESTAMP(pending->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
-            RD_KAFKA_V_END);
-    } while (code == RD_KAFKA_RESP_ERR__QUEUE_FULL && !stopping(writer) &&
-             rd_kafka_poll(writer->client, MR_KAFKA_SLICE_MS) >= 0);
-    if (code && headers) {
-        rd_kafka_headers_destroy(headers);
-    }
-    return code;
-}
-
-/* Returns how many were sent; all, or *code says why not. */
-static size_t send_all(struct mr_kafka_writer *writer, rd_kafka_resp_err_t *code,
-                       struct mr_error *err) {
-    char doing[MR_TOPIC_NAME_MAX + 96];
-    for (size_t i = 0; i < writer->pending_count; i++) {
-        const struct mr_kafka_pending *pending = &writer->pending[i];
-        *code = send_one(writer, pending);
-        if (*code) {
-            snprintf(doing, sizeof doing, "writing %zu bytes to topic \"%s\", partition %u",
-                     pending->value.length, writer->targets[pending->target].topic.name,
-                     (unsigned)pending->partition);
-            mr_kafka_fail(writer->log, doing, *code, rd_kafka_err2str(*code), err);
-            return i;
-        }
-    }
-    return writer->pending_count;
-}
-
-/* ---- A transaction --------------------------------------------------------------------------- */
-
-struct transaction {
-    struct mr_kafka_writer *writer;
-    rd_kafka_topic_partition_list_t *positions;
-    rd_kafka_consumer_group_metadata_t *pass;
-    int64_t until_ns;
-};
-
-static rd_kafka_error_t *send_positions(struct transaction *t) {
-    return rd_kafka_send_offsets_to_transaction(t->writer->client, t->positions, t->pass, SLICE_MS);
-}
-
-static rd_kafka_error_t *decide(struct transaction *t) {
-    return rd_kafka_commit_transaction(t->writer->client, SLICE_MS);
-}
-
-static rd_kafka_error_t *take_back(struct transaction *t) {
-    return rd_kafka_abort_transaction(t->writer->client, SLICE_MS);
-}
-
-/* Repeats a step while repeating may help: each call goes on where the one before stood. */
-static rd_kafka_error_t *persist(struct transaction *t, const char *doing,
-                                 rd_kafka_error_t *(*step)(struct transaction *t)) {
-    struct mr_kafka_writer *writer = t->writer;
-    for (;;) {
-        rd_kafka_error_t *error = step(t);
-        if (!error || rd_kafka_error_is_fatal(error) ||
-            rd_kafka_error_txn_requires_abort(error) || !rd_kafka_error_is_retriable(error) ||
-            stopping(writer) || steady_ns() > t->until_ns) {
-            return error;
-        }
-        mr_kafka_wait_tell(writer->log, &writer->wait, doing, rd_kafka_error_string(error));
-        rd_kafka_error_destroy(error);
-    }
-}
-
-static void take_all_back(struct transaction *t) {
-    t->until_ns = steady_ns() + GIVE_UP_MS * (MR_SECOND / 1000);
-    rd_kafka_error_t *error = persist(t, "taking a transaction back", take_back);
-    if (error) {
-        rd_kafka_error_destroy(error);
-        forget_client(t->writer);
-    }
-}
-
-/* The group has a new generation, which we may be part of. */
-static bool is_stale(rd_kafka_resp_err_t code) {
-    return code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION ||
-           code == RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS;
-}
-
-static bool is_no_member(rd_kafka_resp_err_t code) {
-    return code == RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID ||
-           code == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID || is_stale(code);
-}
-
-/* What a failed step means. `deciding`: it was the commit itself. */
-static enum mr_commit judge(struct transaction *t, rd_kafka_error_t *error, bool deciding,
-                            struct mr_error *err) {
-    struct mr_kafka_writer *writer = t->writer;
-    rd_kafka_resp_err_t code = rd_kafka_error_code(error);
-    mr_kafka_fail(writer->log, "committing a transaction", code, rd_kafka_error_string(error), err);
-    if (rd_kafka_error_is_fatal(error)) {
-        /* A commit that had no answer at first may have been made before we were shut out. */
-        bool sure = !deciding || !atomic_load(&writer->doubt);
-        bool fence = is_fence(code);
-        if (fence) {
-            note_fence(writer);
-        }
-        forget_client(writer);
-        return fence && sure ? MR_FENCED : deciding ? MR_UNKNOWN : MR_ABORTED;
-    }
-    if (rd_kafka_error_txn_requires_abort(error)) {
-        bool sure = !deciding || !atomic_load(&writer->doubt);
-        take_all_back(t);
-        return !sure ? MR_UNKNOWN : is_no_member(code) ? MR_FENCED : MR_ABORTED;
-    }
-    if (rd_kafka_error_is_retriable(error) && stopping(writer)) {
-        mr_error_set(err, MR_FAIL, "stopped while waiting for the broker");
-    }
-    forget_client(writer);
-    return deciding ? MR_UNKNOWN : MR_ABORTED;
-}
-
-static enum mr_commit end_step(struct transaction *t, rd_kafka_error_t *error, bool deciding,
-                               bool *stale, struct mr_error *err) {
-    *stale = is_stale(rd_kafka_error_code(error));
-    enum mr_commit outcome = judge(t, error, deciding, err);
-    rd_kafka_error_destroy(error);
-    mr_kafka_wait_over(t->writer->log, &t->writer->wait);
-    return outcome;
-}
-
-enum mr_commit mr_kafka_writer_transact(struct mr_kafka_writer *writer,
-                                        rd_kafka_topic_partition_list_t *positions,
-                                        rd_kafka_consumer_group_metadata_t *pass, bool *stale,
-                                        struct mr_error *err) {
-    struct transaction t = {writer, positions, pass, 0};
-    rd_kafka_resp_err_t code;
-    *stale = false;
-    if (!is_ready(writer, err)) {
-        return MR_ABORTED;
-    }
-    t.until_ns = steady_ns() + writer->timeout_ms * (MR_SECOND / 1000);
-    rd_kafka_error_t *error = rd_kafka_begin_transaction(writer->client);
-    if (!error && positions->cnt > 0) {
-        error = persist(&t, "committing a transaction", send_positions);
-    }
-    if (error) {
-        return end_step(&t, error, false, stale, err);
-    }
-    if (send_all(writer, &code, err) < writer->pending_count) {
-        take_all_back(&t);
-        return MR_ABORTED;
-    }
-    error = persist(&t, "committing a transaction", decide);
-    if (error) {
-        return end_step(&t, error, true, stale, err);
-    }
-    mr_kafka_wait_over(writer->log, &writer->wait);
-    return MR_COMMITTED;
-}
-
-/* ---- A producer's delivery ------------------------------------------------------------------- */
-
-enum mr_commit mr_kafka_writer_deliver(struct mr_kafka_writer *writer, struct mr_error *err) {
-    rd_kafka_resp_err_t code = RD_KAFKA_RESP_ERR_NO_ERROR;
-    writer->failed = writer->unsure = 0;
-    if (!is_ready(writer, err)) {
-        return MR_ABORTED;
-    }
-    size_t sent = send_all(writer, &code, err);
-    while (rd_kafka_flush(writer->client, SLICE_MS) == RD_KAFKA_RESP_ERR__TIMED_OUT) {
-        if (stopping(writer)) {
-            forget_client(writer); /* it reads what is to be dropped */
-            mr_error_set(err, MR_FAIL, "stopped while waiting for the broker");
-            return MR_UNKNOWN;
-        }
-        mr_kafka_wait_tell(writer->log, &writer->wait, "writing", "no answer yet");
-    }
-    mr_kafka_wait_over(writer->log, &writer->wait);
-    if (rd_kafka_fatal_error(writer->client, NULL, 0)) {
-        forget_client(writer);
-    }
-    if (code == RD_KAFKA_RESP_ERR_NO_ERROR && writer->failed + writer->unsure == 0) {
-        return MR_COMMITTED;
-    }
-    if (writer->failed + writer->unsure > 0) {
-        mr_error_set(err, MR_FAIL, "%s", writer->failure.text);
-    }
-    return writer->failed == sent ? MR_ABORTED : MR_UNKNOWN;
 }

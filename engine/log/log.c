@@ -11,13 +11,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const struct mr_log_type *const mr_log_types[] = {&mr_local_log, &mr_memory_log, NULL};
+const struct mr_log_type *const mr_log_types[] = {&mr_local_log, &mr_memory_log, &mr_kafka_log, NULL};
 
 static enum mr_status unknown_scheme(const char *url, struct mr_error *err) {
-    if (strncmp(url, "kafka:", 6) == 0) {
-        return mr_error_set(err, MR_REJECT,
-                            "%s: this version does not read Kafka yet; use local:DIR", url);
-    }
     struct mr_buffer known = {0};
     for (const struct mr_log_type *const *type = mr_log_types; *type; type++) {
         mr_buffer_format(&known, "%s%s: (%s)", known.length ? ", " : "", (*type)->scheme,

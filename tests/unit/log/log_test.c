@@ -18,10 +18,6 @@ static void an_unknown_scheme_lists_the_known_ones(void **state) {
     refuse("memor:", "memory:");
 }
 
-static void kafka_is_told_that_it_comes_later(void **state) {
-    refuse("kafka://broker:9092", "does not read Kafka yet");
-}
-
 static void each_memory_log_is_one_of_its_own(void **state) {
     struct mr_log *a, *b;
     struct mr_topic topic;
@@ -67,7 +63,6 @@ static void records_without_a_key_go_round(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_unknown_scheme_lists_the_known_ones),
-        cmocka_unit_test(kafka_is_told_that_it_comes_later),
         cmocka_unit_test(each_memory_log_is_one_of_its_own),
         cmocka_unit_test(keys_go_where_kafkas_java_client_sends_them),
         cmocka_unit_test(records_without_a_key_go_round),
