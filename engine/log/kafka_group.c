@@ -260,6 +260,9 @@ enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct m
         return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
                             source->topic, (unsigned)source->partition);
     }
+    if (seat->revoked || seat->lost) {
+        return MR_OK; /* to be told so next */
+    }
     if (!seat->queue) {
         static const uint64_t one = 1;
         seat->queue =

@@ -11,7 +11,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const struct mr_log_type *const mr_log_types[] = {&mr_local_log, &mr_memory_log, &mr_kafka_log, NULL};
+const struct mr_log_type *const mr_log_types[] = {&mr_local_log, &mr_memory_log, &mr_kafka_log,
+                                                  NULL};
 
 static enum mr_status unknown_scheme(const char *url, struct mr_error *err) {
     struct mr_buffer known = {0};
