@@ -24,8 +24,8 @@
 #include "engine/log/kafka_session.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define CLOSE_NS (5 * MR_SECOND) /* leaving the group */
 
@@ -133,6 +133,7 @@ static void on_rebalance(rd_kafka_t *member, rd_kafka_resp_err_t code,
     struct mr_kafka_group *group = arg;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *none = new_list();
+        group->assigned = true;
         take_new(group, list);
         worked(group, rd_kafka_incremental_assign(member, none));
         rd_kafka_topic_partition_list_destroy(none);
@@ -253,13 +254,14 @@ static struct mr_kafka_seat *find(const struct mr_kafka_group *group,
     return &group->seats[source->partition];
 }
 
+bool mr_kafka_group_told(const struct mr_kafka_group *group, const struct mr_partition *source) {
+    const struct mr_kafka_seat *seat = find(group, source);
+    return seat && seat->state == MR_KAFKA_TOLD;
+}
+
 enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct mr_partition *source,
                                     int64_t offset, struct mr_error *err) {
     struct mr_kafka_seat *seat = find(group, source);
-    if (!seat || seat->state != MR_KAFKA_TOLD) {
-        return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
-                            source->topic, (unsigned)source->partition);
-    }
     if (seat->revoked || seat->lost) {
         return MR_OK; /* to be told so next */
     }
@@ -382,9 +384,26 @@ enum mr_status mr_kafka_group_join(struct mr_kafka_group *group, struct mr_error
                 : MR_OK;
 }
 
+/* librdkafka before 2.3 ends the process when it destroys a member that the group has accepted
+ * but assigned nothing to: so waits for that. Whether the client can be destroyed. */
+static bool await_assignment(struct mr_kafka_group *group, int64_t until_ns) {
+    for (;;) {
+        char *id = rd_kafka_memberid(group->member);
+        bool accepted = id && *id;
+        rd_kafka_mem_free(NULL, id);
+        if (group->assigned || !accepted) {
+            return true;
+        }
+        if (steady_ns() > until_ns) {
+            return false;
+        }
+        mr_kafka_group_hear(group);
+        poll(NULL, 0, MR_KAFKA_SLICE_MS / 10);
+    }
+}
+
 /* Tells the group, so that the partitions move at once; not longer than it may take. */
-static bool say_goodbye(struct mr_kafka_group *group) {
-    int64_t until_ns = steady_ns() + CLOSE_NS;
+static bool say_goodbye(struct mr_kafka_group *group, int64_t until_ns) {
     rd_kafka_queue_t *queue = rd_kafka_queue_new(group->member);
     group->closing = true;
     if (group->giving) {
@@ -403,6 +422,17 @@ static bool say_goodbye(struct mr_kafka_group *group) {
     return closed;
 }
 
+static void close_member(struct mr_kafka_group *group) {
+    int64_t until_ns = steady_ns() + CLOSE_NS;
+    bool destroyable = await_assignment(group, until_ns);
+    bool closed = say_goodbye(group, until_ns);
+    rd_kafka_queue_io_event_enable(group->events, -1, NULL, 0);
+    rd_kafka_queue_destroy(group->events);
+    if (destroyable) {
+        rd_kafka_destroy_flags(group->member, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    }
+}
+
 /* Borrowed messages, queues, handles and lists go before their client. */
 void mr_kafka_group_leave(struct mr_kafka_group *group) {
     for (uint32_t p = 0; p < group->count; p++) {
@@ -418,10 +448,7 @@ void mr_kafka_group_leave(struct mr_kafka_group *group) {
         rd_kafka_destroy(group->fencer);
     }
     if (group->member) {
-        bool closed = say_goodbye(group);
-        rd_kafka_queue_io_event_enable(group->events, -1, NULL, 0);
-        rd_kafka_queue_destroy(group->events);
-        rd_kafka_destroy_flags(group->member, closed ? 0 : RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+        close_member(group);
     }
     mr_kafka_pulse_finish(&group->pulse);
     free(group->seats);

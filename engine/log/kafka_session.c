@@ -165,6 +165,10 @@ enum mr_status mr_kafka_session_start(struct mr_session *base, const struct mr_p
                                       int64_t offset, struct mr_error *err) {
     struct kafka_session *s = (struct kafka_session *)base;
     int64_t first, end;
+    if (!s->job || !mr_kafka_group_told(&s->group, source)) {
+        return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
+                            source->topic, (unsigned)source->partition);
+    }
     enum mr_status status = mr_kafka_bounds(&s->log->base, source, &first, &end, err);
     if (status == MR_OK) {
         offset = offset < 0 ? first : offset;

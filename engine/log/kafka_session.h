@@ -78,8 +78,9 @@ struct mr_kafka_group {
     rd_kafka_queue_t *events;
     struct mr_kafka_seat *seats; /* by partition */
     uint32_t count, started, turn;
-    bool giving;  /* a revocation is under way: handed over when all has been told */
-    bool closing; /* hand over without a word                                      */
+    bool assigned; /* once, if only nothing */
+    bool giving;   /* a revocation is under way: handed over when all has been told */
+    bool closing;  /* hand over without a word                                      */
     struct mr_error failure;
     enum mr_status failed;
     struct mr_kafka_wait wait;
@@ -101,6 +102,8 @@ enum mr_status mr_kafka_group_serve(struct mr_kafka_group *group, bool assign,
 void mr_kafka_group_hear(struct mr_kafka_group *group);
 /* Whether something is to be asked again soon. */
 bool mr_kafka_group_asks(const struct mr_kafka_group *group);
+/* Whether it was told and not started. */
+bool mr_kafka_group_told(const struct mr_kafka_group *group, const struct mr_partition *source);
 enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct mr_partition *source,
                                     int64_t offset, struct mr_error *err);
 /* Everything that is ours is asked for and told anew. */
