@@ -136,6 +136,9 @@ const struct mr_command mr_topics_command = {
     .flags = flag_rows,
     .flags_size = sizeof(struct flags),
     .run = topics,
-    .details = "Offsets are those of all partitions: the first that is still there and the next\n"
-               "to be given. --check ends with exit code 1 when a record is bad.",
+    .details =
+        "Offsets are those of all partitions: the first that is still there and the next to be\n"
+        "given. On Kafka records are counted by offsets, in which the ends of transactions and\n"
+        "what compaction took count too: there are at most so many, and nobody is named as a\n"
+        "topic's job. --check reads everything; exit code 1 when a record is bad.",
 };
