@@ -25,27 +25,39 @@ static bool valid_port(struct mr_slice port) {
     return mr_parse_integer(port, &number) && number >= 1 && number <= 65535;
 }
 
-/* One of the list; "[::1]:9092" is an address of version 6. */
+/* How long the name or the address ("[::1]") at the start of `text` is; 0: there is none. */
+static size_t host_length(struct mr_slice text) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    char host[256];
+    if (text.length >= sizeof host) {
+        return 0;
+    }
+    snprintf(host, sizeof host, "%.*s", (int)text.length, text.data);
+    if (*host == '[') {
+        size_t inside = strspn(host + 1, "0123456789abcdefABCDEF:.");
+        return inside > 0 && host[1 + inside] == ']' ? inside + 2 : 0;
+    }
+    size_t length = 0;
+    while (host[length] &&
+           (strchr(letters, host[length]) || strchr("0123456789.-_", host[length]))) {
+        length++;
+    }
+    return length;
+}
+
 static bool add_broker(struct mr_buffer *brokers, struct mr_slice item) {
-    const char *bracket =
-        item.length && item.data[0] == '[' ? memchr(item.data, ']', item.length) : NULL;
-    size_t name = bracket ? (size_t)(bracket - item.data) + 1 : 0;
-    while (!bracket && name < item.length && item.data[name] != ':') {
-        char c = item.data[name];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-              c == '.' || c == '-' || c == '_')) {
+    struct mr_slice port = {"9092", 4};
+    size_t host = host_length(item);
+    if (host < item.length) {
+        if (item.data[host] != ':') {
             return false;
         }
-        name++;
+        port = (struct mr_slice){item.data + host + 1, item.length - host - 1};
     }
-    struct mr_slice port = {"9092", 4};
-    if (name < item.length) {
-        port = (struct mr_slice){item.data + name + 1, item.length - name - 1};
-    }
-    if (name == 0 || !valid_port(port) || (name < item.length && item.data[name] != ':')) {
+    if (host == 0 || !valid_port(port)) {
         return false;
     }
-    mr_buffer_format(brokers, "%s%.*s:%.*s", brokers->length ? "," : "", (int)name, item.data,
+    mr_buffer_format(brokers, "%s%.*s:%.*s", brokers->length ? "," : "", (int)host, item.data,
                      (int)port.length, port.data);
     return true;
 }

@@ -19,6 +19,7 @@
 #define STOP_CHECK_NS  (50 * (MR_SECOND / 1000))
 #define TELL_AFTER_NS  MR_SECOND /* a leader that moves is not worth a line */
 #define TELL_AGAIN_NS  (60 * MR_SECOND)
+#define SCRAM_WORKS    0x020601ff
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
 
@@ -142,14 +143,40 @@ enum mr_kafka_verdict mr_kafka_judge(rd_kafka_resp_err_t code) {
     return remedy->cure == WAIT ? MR_KAFKA_WAIT : MR_KAFKA_REFUSE;
 }
 
-static const char *user_name(const struct mr_kafka_log *log) {
-    const char *name = NULL;
+/* The user's property of one of two names; NULL: not set. */
+static const char *property(const struct mr_kafka_log *log, const char *name, const char *other) {
+    const char *value = NULL;
     for (size_t i = 0; i < log->property_count; i++) {
-        if (strcmp(log->properties[i].name, "sasl.username") == 0) {
-            name = log->properties[i].value;
+        if (strcmp(log->properties[i].name, name) == 0 ||
+            strcmp(log->properties[i].name, other) == 0) {
+            value = log->properties[i].value;
         }
     }
-    return name;
+    return value;
+}
+
+/* Kafka 4 minds the nonce that older clients send twice; the broker says only "invalid
+ * credentials". */
+static bool scram_is_broken(const struct mr_kafka_log *log) {
+    const char *mechanism = property(log, "sasl.mechanism", "sasl.mechanisms");
+    return mechanism && strncmp(mechanism, "SCRAM", 5) == 0 && rd_kafka_version() < SCRAM_WORKS;
+}
+
+static void add_remedy(const struct mr_kafka_log *log, const struct remedy *remedy,
+                       struct mr_buffer *text) {
+    const char *user = property(log, "sasl.username", "sasl.username");
+    if (remedy->cure == RIGHTS && user) {
+        mr_buffer_format(text, ", user \"%s\"", user);
+    }
+    if (remedy->text) {
+        mr_buffer_format(text, ": %s", remedy->text);
+    }
+    if (remedy->text && strcmp(remedy->text, PASSWORD) == 0 && scram_is_broken(log)) {
+        mr_buffer_format(text,
+                         "; Kafka 4 refuses SCRAM from librdkafka before 2.6.1 (this is %s): use "
+                         "PLAIN over TLS, or a newer librdkafka",
+                         rd_kafka_version_str());
+    }
 }
 
 enum mr_status mr_kafka_fail(const struct mr_kafka_log *log, const char *doing,
@@ -162,11 +189,8 @@ enum mr_status mr_kafka_fail(const struct mr_kafka_log *log, const char *doing,
         mr_kafka_clean(log, said);
     }
     mr_buffer_format(&text, "%s at %s: %s%s", doing, log->brokers, rd_kafka_err2str(code), said);
-    if (remedy && remedy->cure == RIGHTS && user_name(log)) {
-        mr_buffer_format(&text, ", user \"%s\"", user_name(log));
-    }
-    if (remedy && remedy->text) {
-        mr_buffer_format(&text, ": %s", remedy->text);
+    if (remedy) {
+        add_remedy(log, remedy, &text);
     }
     enum mr_status status = remedy && remedy->cure != WAIT ? MR_REJECT : MR_FAIL;
     mr_error_set(err, status, "%.*s", (int)text.length, text.data);

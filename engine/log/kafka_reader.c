@@ -13,6 +13,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#define WAKES_BY_ITSELF 0x02020000 /* the first version that does */
+#define WAKE_NS         (10 * (MR_SECOND / 1000))
+
 struct mr_kafka_reader {
     struct mr_reader base;
     struct mr_kafka_log *log;
@@ -29,6 +32,7 @@ struct mr_kafka_reader {
     int64_t target; /* an end below it is not the end */
     bool ended;     /* at the end, and nothing came since */
     bool held;      /* at an end below the target */
+    int64_t woken_ns;
     rd_kafka_resp_err_t code;
 };
 
@@ -211,6 +215,37 @@ static enum mr_status judge_error(struct mr_kafka_reader *reader, struct mr_erro
     return MR_FAIL;
 }
 
+/* A client before 2.2 that finds its queues full sleeps up to a second before it looks again,
+ * however soon they are emptied; a request to the leader, asked for without waiting for the answer,
+ * wakes it. */
+static void wake_client(struct mr_kafka_reader *reader) {
+    int64_t now_ns = mr_real_clock.steady_ns(&mr_real_clock);
+    if (reader->ended || rd_kafka_version() >= WAKES_BY_ITSELF ||
+        now_ns - reader->woken_ns < WAKE_NS) {
+        return;
+    }
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, reader->source.topic, (int32_t)reader->source.partition)
+        ->offset = RD_KAFKA_OFFSET_END;
+    rd_kafka_offsets_for_times(reader->client, list, 0);
+    rd_kafka_topic_partition_list_destroy(list);
+    reader->woken_ns = now_ns;
+}
+
+/* One fill: what is there, or what comes within the time left. */
+static enum mr_kafka_fill fill(struct mr_kafka_reader *reader, int64_t until_ns,
+                               struct mr_batch *batch, int64_t *end, struct mr_error *err) {
+    enum mr_kafka_fill filled = mr_kafka_batch_fill(&reader->batch, reader->queue, 0, &reader->next,
+                                                    batch, end, &reader->code, err);
+    int64_t left_ns = until_ns - mr_real_clock.steady_ns(&mr_real_clock);
+    if (filled != MR_KAFKA_NOTHING || left_ns <= 0) {
+        return filled;
+    }
+    wake_client(reader);
+    return mr_kafka_batch_fill(&reader->batch, reader->queue, left_ns, &reader->next, batch, end,
+                               &reader->code, err);
+}
+
 /* True when the end is the end. */
 static bool reached(struct mr_kafka_reader *reader, int64_t end) {
     reader->ended = end >= reader->target;
@@ -221,33 +256,26 @@ static bool reached(struct mr_kafka_reader *reader, int64_t end) {
 enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct mr_batch *batch,
                              struct mr_error *err) {
     struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
-    const struct mr_clock *clock = &mr_real_clock;
-    int64_t until_ns = mr_time_add(clock->steady_ns(clock), timeout_ns);
+    int64_t end, until_ns = mr_time_add(mr_real_clock.steady_ns(&mr_real_clock), timeout_ns);
     batch->source = reader->source;
     for (;;) {
-        int64_t end, left_ns = until_ns - clock->steady_ns(clock);
-        enum mr_kafka_fill fill =
-            mr_kafka_batch_fill(&reader->batch, reader->queue, left_ns > 0 ? left_ns : 0,
-                                &reader->next, batch, &end, &reader->code, err);
-        if (fill == MR_KAFKA_MESSAGES) {
+        enum mr_status status = MR_OK;
+        enum mr_kafka_fill filled = fill(reader, until_ns, batch, &end, err);
+        if (filled == MR_KAFKA_MESSAGES) {
             reader->ended = reader->held = false;
             mr_kafka_wait_over(reader->log, &reader->wait);
             return MR_OK;
         }
-        if (fill == MR_KAFKA_FAILED) {
-            enum mr_status status = judge_error(reader, err);
-            if (status != MR_OK) {
-                return status;
-            }
-        } else if (fill == MR_KAFKA_END && reached(reader, end)) {
+        if (filled == MR_KAFKA_FAILED) {
+            status = judge_error(reader, err);
+        } else if (filled == MR_KAFKA_END && reached(reader, end)) {
             mr_kafka_wait_over(reader->log, &reader->wait);
+        } else if (filled == MR_KAFKA_NOTHING && !reader->ended) {
+            return nothing_came(reader, err);
         }
         batch->end = reader->ended;
-        if (fill == MR_KAFKA_NOTHING) {
-            return reader->ended ? MR_OK : nothing_came(reader, err);
-        }
-        if (reader->ended) {
-            return MR_OK;
+        if (status != MR_OK || reader->ended) {
+            return status;
         }
     }
 }

@@ -39,6 +39,17 @@ static void what_waiting_cannot_help_says_what_to_do(void **state) {
     assert_fails(RD_KAFKA_RESP_ERR__SSL, "handshake", MR_REJECT, "security.protocol");
 }
 
+static void a_scram_login_that_kafka_4_refuses_is_explained(void **state) {
+    struct mr_property scram = {"sasl.mechanisms", "SCRAM-SHA-256"};
+    struct mr_kafka_log by_scram = {.brokers = brokers, .properties = &scram, .property_count = 1};
+    struct mr_error err;
+    bool old = rd_kafka_version() < 0x020601ff;
+    mr_kafka_fail(&by_scram, "x", RD_KAFKA_RESP_ERR__AUTHENTICATION, NULL, &err);
+    assert_int_equal(strstr(err.text, "use PLAIN over TLS") != NULL, old);
+    mr_kafka_fail(&kafka, "x", RD_KAFKA_RESP_ERR__AUTHENTICATION, NULL, &err);
+    assert_null(strstr(err.text, "SCRAM"));
+}
+
 static void anything_else_is_broken(void **state) {
     assert_int_equal(mr_kafka_judge(RD_KAFKA_RESP_ERR__BAD_MSG), MR_KAFKA_BROKEN);
     assert_fails(RD_KAFKA_RESP_ERR__BAD_MSG, "it is", MR_FAIL, "(it is)");
@@ -76,6 +87,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_broker_that_is_away_is_waited_for),
         cmocka_unit_test(what_waiting_cannot_help_says_what_to_do),
+        cmocka_unit_test(a_scram_login_that_kafka_4_refuses_is_explained),
         cmocka_unit_test(anything_else_is_broken),
         cmocka_unit_test(a_password_in_a_reason_is_not_shown),
         cmocka_unit_test(a_wait_ends_when_the_log_is_stopped),
