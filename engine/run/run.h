@@ -74,7 +74,8 @@ enum mr_status mr_worker_step(struct mr_worker *worker, int64_t timeout_ns, stru
 enum mr_status mr_worker_commit(struct mr_worker *worker, struct mr_error *err);
 /* until_end: every partition is at its end, with this worker or another one of its crew. */
 bool mr_worker_done(const struct mr_worker *worker);
-/* The last rows as options ask (previews, closed), and the last commit. */
+/* The last rows as options ask (previews, closed), and the last commit. In a run to the end that
+ * commit may fail and be done again, as any other: then the worker is not done any more. */
 enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err);
 void mr_worker_destroy(struct mr_worker *worker); /* commits nothing; accepts NULL  */
 /* Visits the tasks that run, by partition: committed or not, as they stand. */

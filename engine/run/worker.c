@@ -460,13 +460,17 @@ static enum mr_status finish_tasks(struct mr_worker *worker, struct mr_error *er
 
 enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) {
     struct mr_error reason = {""};
-    enum mr_status status = mr_worker_done(worker) ? finish_tasks(worker, err) : MR_OK;
+    bool done = mr_worker_done(worker);
+    enum mr_status status = done ? finish_tasks(worker, err) : MR_OK;
     if (status != MR_OK) {
         return status;
     }
     enum mr_commit outcome = commit(worker, &reason);
-    if (outcome == MR_COMMITTED || (outcome == MR_FENCED && !worker->options.until_end)) {
-        return MR_OK; /* others have the partitions, and read it again */
+    if (outcome == MR_COMMITTED) {
+        return MR_OK;
+    }
+    if (done || outcome == MR_FENCED) {
+        return survive(worker, outcome, &reason, err);
     }
     return mr_error_set(err, MR_FAIL,
                         "job %s: the last commit failed; what it held is read again at the next "

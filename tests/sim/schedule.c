@@ -318,7 +318,7 @@ static bool finish_workers(struct sim *sim) {
             return false;
         }
     }
-    return true;
+    return !sim->fleet.until_end || all_done(sim); /* else a last commit failed */
 }
 
 static void read_to_the_end(struct sim *sim) {

@@ -372,18 +372,39 @@ static void one_commit_that_went_through_forgets_the_failures_before(void **stat
     assert_int_equal(has_read(worker, 0), 8);
 }
 
-static void a_fenced_last_commit_is_a_failure_only_for_a_run_to_the_end(void **state) {
+static void a_run_to_the_end_goes_on_after_a_last_commit_that_failed(void **state) {
+    static const enum mr_commit outcomes[] = {MR_FENCED, MR_ABORTED};
+    struct fixture *f = *state;
+    send(f, 0, 5);
+    struct mr_worker *worker =
+        start(f, (struct mr_worker_options){.until_end = true, .close = true});
+    for (int i = 0; i < 2; i++) {
+        step(f, worker, 4);
+        assert_true(mr_worker_done(worker));
+        mr_script.outcome = outcomes[i];
+        assert_int_equal(mr_worker_finish(worker, &f->err), MR_OK);
+        assert_false(mr_worker_done(worker));
+    }
+    assert_int_equal(rows(f), 0);
+    mr_script.outcome = MR_COMMITTED;
+    step(f, worker, 4);
+    assert_true(mr_worker_done(worker));
+    assert_int_equal(mr_worker_finish(worker, &f->err), MR_OK);
+    assert_true(mr_worker_done(worker));
+    assert_int_equal(rows(f), 1);
+}
+
+static void a_worker_that_is_stopped_says_that_its_last_commit_failed(void **state) {
     struct fixture *f = *state;
     send(f, 0, 5);
     struct mr_worker *worker = start_one(f);
     step(f, worker, 4);
-    mr_script.outcome = MR_FENCED;
+    mr_script.outcome = MR_FENCED; /* others read it */
     assert_int_equal(mr_worker_finish(worker, &f->err), MR_OK);
-    worker = start(f, (struct mr_worker_options){.until_end = true});
     step(f, worker, 4);
-    assert_true(mr_worker_done(worker));
+    mr_script.outcome = MR_UNKNOWN;
     assert_int_equal(mr_worker_finish(worker, &f->err), MR_FAIL);
-    assert_non_null(strstr(f->err.text, "read again at the next start"));
+    assert_non_null(strstr(f->err.text, "read again at the next start: the broker says no"));
 }
 
 static void the_log_is_told_which_instance_it_is(void **state) {
@@ -412,7 +433,8 @@ int main(void) {
         TEST(commits_that_fail_are_tried_again_with_growing_pauses_and_end_the_worker,
              one_partition),
         TEST(one_commit_that_went_through_forgets_the_failures_before, one_partition),
-        TEST(a_fenced_last_commit_is_a_failure_only_for_a_run_to_the_end, one_partition),
+        TEST(a_run_to_the_end_goes_on_after_a_last_commit_that_failed, one_partition),
+        TEST(a_worker_that_is_stopped_says_that_its_last_commit_failed, one_partition),
         TEST(the_log_is_told_which_instance_it_is, one_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
