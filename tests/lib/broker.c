@@ -1,3 +1,4 @@
+/* A broker for a test program: given, or started by scripts/broker and killed at the end. */
 #include "tests/lib/broker.h"
 
 #include "engine/base/base.h"
