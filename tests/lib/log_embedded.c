@@ -99,6 +99,13 @@ static void partitions_belong_to_workers_by_number(void **state) {
     mr_session_close(workers[1]);
 }
 
+static void a_start_of_what_was_not_assigned_fails(void **state) {
+    struct mr_partition source = mr_partition_at(w->in, 1);
+    struct mr_session *worker = open_job();
+    assert_int_equal(mr_session_start(worker, &source, -1, NULL), MR_FAIL);
+    mr_session_close(worker);
+}
+
 static void the_end_is_told_once_per_round(void **state) {
     const char *wide = make_wide();
     struct mr_session *worker = mr_open_worker(w->log, w->job, wide, 0, 1);
@@ -238,6 +245,7 @@ static const struct CMUnitTest tests[] = {
     TEST(a_reset_takes_the_changelog_of_its_job_only),
     TEST(a_second_run_of_a_job_is_refused),
     TEST(partitions_belong_to_workers_by_number),
+    TEST(a_start_of_what_was_not_assigned_fails),
     TEST(the_end_is_told_once_per_round),
     TEST(the_others_wait_for_one_batch_of_a_busy_partition),
     TEST(a_batch_ends_with_the_record_that_makes_a_mebibyte),
