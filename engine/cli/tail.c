@@ -45,7 +45,9 @@ static const struct mr_option flag_rows[] = {
 };
 
 struct head {
-    struct mr_reader *reader;
+    struct mr_partition source;
+    int64_t from;             /* -1: the first that is there */
+    struct mr_reader *reader; /* NULL: there is nothing to read */
     struct mr_batch batch;
     size_t next;    /* in the batch */
     int64_t end;    /* --until-end stops here; -1: where the reader stops */
@@ -138,30 +140,33 @@ static void print_message(struct tail *it, const struct mr_message *message) {
 }
 
 /* ---- Reading ------------------------------------------------------------------------------- */
-static enum mr_status open_head(struct tail *it, struct mr_log *log, uint32_t partition,
-                                struct mr_error *err) {
+/* Where each partition begins and ends; asked before any is read, which on a broker's connection
+ * would hold up the answers. */
+static enum mr_status find_place(const struct tail *it, struct mr_log *log, uint32_t partition,
+                                 struct mr_error *err) {
     struct head *head = &it->heads[partition];
-    struct mr_partition source = {.partition = partition};
-    int64_t first, from;
-    memcpy(source.topic, it->topic.name, sizeof source.topic);
-    enum mr_status status = mr_log_bounds(log, &source, &first, &head->end, err);
+    const char *from = it->flags->from;
+    int64_t first;
+    head->source.partition = partition;
+    memcpy(head->source.topic, it->topic.name, sizeof head->source.topic);
+    enum mr_status status = mr_log_bounds(log, &head->source, &first, &head->end, err);
     if (status != MR_OK) {
         return status;
     }
-    if (strcmp(it->flags->from, "start") == 0) {
-        from = first;
-    } else if (strcmp(it->flags->from, "end") == 0) {
-        from = head->end;
+    if (strcmp(from, "start") == 0) {
+        head->from = -1;
+    } else if (strcmp(from, "end") == 0) {
+        head->from = head->end;
     } else {
-        mr_parse_integer(mr_slice_of(it->flags->from), &from);
-        from = from < first ? first : from;
+        mr_parse_integer(mr_slice_of(from), &head->from);
+        head->from = head->from < first ? first : head->from;
     }
     if (it->topic.kind == MR_KEEP_LAST_OF_KEY) {
         head->end = -1; /* its offsets are in no order */
     } else if (it->flags->until_end) {
-        head->finished = from >= head->end;
+        head->finished = (head->from < 0 ? first : head->from) >= head->end;
     }
-    return mr_reader_open(log, &source, from, &head->reader, err);
+    return MR_OK;
 }
 
 /* Makes sure that the head has a record to show, if there is one. */
@@ -251,7 +256,13 @@ static enum mr_status show(struct tail *it, struct mr_log *log, const char *topi
     }
     it->heads = mr_allocate_array(it->topic.partitions, struct head);
     for (uint32_t i = 0; i < it->topic.partitions && status == MR_OK; i++) {
-        status = open_head(it, log, i, err);
+        status = find_place(it, log, i, err);
+    }
+    for (uint32_t i = 0; i < it->topic.partitions && status == MR_OK; i++) {
+        struct head *head = &it->heads[i];
+        if (!head->finished) {
+            status = mr_reader_open(log, &head->source, head->from, &head->reader, err);
+        }
     }
     if (status == MR_OK) {
         status = follow(it, err);
