@@ -17,8 +17,7 @@
 
 #define EXAMPLE "expected kafka://HOST[:PORT],..., such as kafka://broker-1:9092,broker-2:9092"
 
-/* ---- The URL ----------------------------------------------------------------------------------
- */
+/* ---- The URL -------------------------------------------------------------------------------- */
 
 static bool valid_port(struct mr_slice port) {
     int64_t number;
@@ -85,8 +84,7 @@ static enum mr_status parse_brokers(const char *path, char **out, struct mr_erro
     return MR_OK;
 }
 
-/* ---- The shared clients -----------------------------------------------------------------------
- */
+/* ---- The shared clients --------------------------------------------------------------------- */
 
 enum mr_status mr_kafka_own_client(struct mr_kafka_log *log, enum mr_kafka_role role,
                                    const char *transactional_id, rd_kafka_t **client,
@@ -124,8 +122,7 @@ enum mr_status mr_kafka_reader_client(struct mr_kafka_log *log, rd_kafka_t **cli
     return shared_client(log, MR_KAFKA_READER, &log->reader, client, err);
 }
 
-/* ---- Open, close ------------------------------------------------------------------------------
- */
+/* ---- Open, close ---------------------------------------------------------------------------- */
 
 /* Releases with a regression that loses records, positions or the process. */
 static enum mr_status check_version(struct mr_error *err) {

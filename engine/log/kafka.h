@@ -95,11 +95,14 @@ bool mr_kafka_stopped(const struct mr_kafka_log *log, const char *doing, struct 
 
 /* An error callback; `arg`, the opaque of the client, is the log. */
 void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg);
+struct mr_kafka_attempt {
+    int timeout_ms;                   /* it takes no longer; grows from one to the next */
+    char reason[MR_KAFKA_REASON_MAX]; /* what the broker says, if it does               */
+};
 /* A call that is tried until it works, or waiting cannot help, or the log is stopped. */
 struct mr_kafka_call {
     const char *doing;
-    /* One attempt, of at most a few seconds; `reason`: what the broker says, if it does. */
-    rd_kafka_resp_err_t (*attempt)(rd_kafka_t *client, void *arg, char reason[MR_KAFKA_REASON_MAX]);
+    rd_kafka_resp_err_t (*attempt)(rd_kafka_t *client, void *arg, struct mr_kafka_attempt *attempt);
     void *arg;
 };
 /* The client has mr_kafka_hear as its error callback. */
@@ -150,8 +153,7 @@ enum mr_status mr_kafka_true_end(struct mr_kafka_log *log, const struct mr_parti
 enum mr_status mr_kafka_partitions(struct mr_kafka_log *log, rd_kafka_t *client, const char *topic,
                                    struct mr_topic *out, struct mr_error *err);
 
-#define MR_KAFKA_ATTEMPT_MS 2000
-#define MR_KAFKA_DOING_MAX  (MR_TOPIC_NAME_MAX + 64)
+#define MR_KAFKA_DOING_MAX (MR_TOPIC_NAME_MAX + 64)
 
 struct mr_kafka_look {
     const char *topic;
@@ -165,7 +167,7 @@ enum mr_status mr_kafka_look_up(struct mr_kafka_log *log, rd_kafka_t *client,
                                 struct mr_kafka_look *look, struct mr_topic *out,
                                 struct mr_error *err);
 rd_kafka_resp_err_t mr_kafka_look_once(rd_kafka_t *client, void *look,
-                                       char reason[MR_KAFKA_REASON_MAX]);
+                                       struct mr_kafka_attempt *attempt);
 
 /* A request of the admin API: begin; ask, with its options and on its queue; wait; end. */
 struct mr_kafka_request {
@@ -173,9 +175,10 @@ struct mr_kafka_request {
     rd_kafka_AdminOptions_t *options;
     rd_kafka_event_t *answer; /* NULL: none came */
 };
-struct mr_kafka_request mr_kafka_request_begin(rd_kafka_t *client, rd_kafka_admin_op_t operation);
+struct mr_kafka_request mr_kafka_request_begin(rd_kafka_t *client, rd_kafka_admin_op_t operation,
+                                               const struct mr_kafka_attempt *attempt);
 rd_kafka_resp_err_t mr_kafka_request_wait(struct mr_kafka_request *request,
-                                          char reason[MR_KAFKA_REASON_MAX]);
+                                          struct mr_kafka_attempt *attempt);
 void mr_kafka_request_end(struct mr_kafka_request *request);
 
 /* ---- kafka_change.c ------------------------------------------------------------------------- */

@@ -16,27 +16,28 @@
 
 #define NS_PER_MS 1000000
 
-/* ---- Requests of the admin API ----------------------------------------------------------------
- */
+/* ---- Requests of the admin API -------------------------------------------------------------- */
 
-struct mr_kafka_request mr_kafka_request_begin(rd_kafka_t *client, rd_kafka_admin_op_t operation) {
+struct mr_kafka_request mr_kafka_request_begin(rd_kafka_t *client, rd_kafka_admin_op_t operation,
+                                               const struct mr_kafka_attempt *attempt) {
     char said[MR_KAFKA_REASON_MAX];
     struct mr_kafka_request request = {.queue = rd_kafka_queue_new(client),
                                        .options = rd_kafka_AdminOptions_new(client, operation)};
-    rd_kafka_AdminOptions_set_request_timeout(request.options, MR_KAFKA_ATTEMPT_MS, said,
+    rd_kafka_AdminOptions_set_request_timeout(request.options, attempt->timeout_ms, said,
                                               sizeof said);
     return request;
 }
 
 rd_kafka_resp_err_t mr_kafka_request_wait(struct mr_kafka_request *request,
-                                          char reason[MR_KAFKA_REASON_MAX]) {
-    request->answer = rd_kafka_queue_poll(request->queue, 2 * MR_KAFKA_ATTEMPT_MS);
+                                          struct mr_kafka_attempt *attempt) {
+    request->answer = rd_kafka_queue_poll(request->queue, 2 * attempt->timeout_ms);
     if (!request->answer) {
         return RD_KAFKA_RESP_ERR__TIMED_OUT;
     }
     rd_kafka_resp_err_t code = rd_kafka_event_error(request->answer);
     if (code) {
-        snprintf(reason, MR_KAFKA_REASON_MAX, "%s", rd_kafka_event_error_string(request->answer));
+        snprintf(attempt->reason, sizeof attempt->reason, "%s",
+                 rd_kafka_event_error_string(request->answer));
     }
     return code;
 }
@@ -49,8 +50,7 @@ void mr_kafka_request_end(struct mr_kafka_request *request) {
     rd_kafka_queue_destroy(request->queue);
 }
 
-/* ---- Metadata ----------------------------------------------------------------------------------
- */
+/* ---- Metadata ------------------------------------------------------------------------------- */
 
 static rd_kafka_resp_err_t read_topic(const rd_kafka_metadata_topic_t *topic,
                                       struct mr_kafka_look *look) {
@@ -71,14 +71,14 @@ static rd_kafka_resp_err_t read_topic(const rd_kafka_metadata_topic_t *topic,
 }
 
 rd_kafka_resp_err_t mr_kafka_look_once(rd_kafka_t *client, void *arg,
-                                       char reason[MR_KAFKA_REASON_MAX]) {
+                                       struct mr_kafka_attempt *attempt) {
     struct mr_kafka_look *look = arg;
     const struct rd_kafka_metadata *metadata;
     rd_kafka_topic_t *topic = rd_kafka_topic_new(client, look->topic, NULL);
     if (!topic) {
         return rd_kafka_last_error();
     }
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, topic, &metadata, MR_KAFKA_ATTEMPT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 0, topic, &metadata, attempt->timeout_ms);
     if (!code) {
         code = metadata->topic_cnt == 1 ? read_topic(&metadata->topics[0], look)
                                         : RD_KAFKA_RESP_ERR__TIMED_OUT;
@@ -113,8 +113,7 @@ enum mr_status mr_kafka_partitions(struct mr_kafka_log *log, rd_kafka_t *client,
     return mr_kafka_look_up(log, client, &look, out, err);
 }
 
-/* ---- Settings of topics ------------------------------------------------------------------------
- */
+/* ---- Settings of topics --------------------------------------------------------------------- */
 
 struct settings {
     struct mr_topic *topics;
@@ -163,7 +162,7 @@ static struct mr_topic *find_topic(const struct settings *settings, const char *
 }
 
 static rd_kafka_resp_err_t take_settings(rd_kafka_event_t *answer, const struct settings *settings,
-                                         char reason[MR_KAFKA_REASON_MAX]) {
+                                         struct mr_kafka_attempt *attempt) {
     size_t count;
     const rd_kafka_ConfigResource_t **resources = rd_kafka_DescribeConfigs_result_resources(
         rd_kafka_event_DescribeConfigs_result(answer), &count);
@@ -172,7 +171,7 @@ static rd_kafka_resp_err_t take_settings(rd_kafka_event_t *answer, const struct 
         struct mr_topic *topic = find_topic(settings, rd_kafka_ConfigResource_name(resources[i]));
         if (code && settings->strict) {
             const char *said = rd_kafka_ConfigResource_error_string(resources[i]);
-            snprintf(reason, MR_KAFKA_REASON_MAX, "%s", said ? said : "");
+            snprintf(attempt->reason, sizeof attempt->reason, "%s", said ? said : "");
             return code;
         }
         if (topic && code) {
@@ -185,10 +184,10 @@ static rd_kafka_resp_err_t take_settings(rd_kafka_event_t *answer, const struct 
 }
 
 static rd_kafka_resp_err_t ask_settings(rd_kafka_t *client, void *arg,
-                                        char reason[MR_KAFKA_REASON_MAX]) {
+                                        struct mr_kafka_attempt *attempt) {
     struct settings *settings = arg;
     struct mr_kafka_request request =
-        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, attempt);
     rd_kafka_ConfigResource_t **resources =
         mr_allocate_array(settings->count, rd_kafka_ConfigResource_t *);
     for (size_t i = 0; i < settings->count; i++) {
@@ -198,16 +197,15 @@ static rd_kafka_resp_err_t ask_settings(rd_kafka_t *client, void *arg,
     rd_kafka_DescribeConfigs(client, resources, settings->count, request.options, request.queue);
     rd_kafka_ConfigResource_destroy_array(resources, settings->count);
     free(resources);
-    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, reason);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
     if (!code) {
-        code = take_settings(request.answer, settings, reason);
+        code = take_settings(request.answer, settings, attempt);
     }
     mr_kafka_request_end(&request);
     return code;
 }
 
-/* ---- Describe, list ----------------------------------------------------------------------------
- */
+/* ---- Describe, list ------------------------------------------------------------------------- */
 
 enum mr_status mr_kafka_describe(struct mr_log *base, const char *topic, struct mr_topic *out,
                                  struct mr_error *err) {
@@ -229,10 +227,10 @@ enum mr_status mr_kafka_describe(struct mr_log *base, const char *topic, struct 
 }
 
 static rd_kafka_resp_err_t ask_names(rd_kafka_t *client, void *arg,
-                                     char reason[MR_KAFKA_REASON_MAX]) {
+                                     struct mr_kafka_attempt *attempt) {
     struct settings *all = arg;
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 1, NULL, &metadata, MR_KAFKA_ATTEMPT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_metadata(client, 1, NULL, &metadata, attempt->timeout_ms);
     if (code) {
         return code;
     }
@@ -284,8 +282,7 @@ enum mr_status mr_kafka_list(struct mr_log *base, struct mr_topic **topics, size
     return MR_OK;
 }
 
-/* ---- Ends --------------------------------------------------------------------------------------
- */
+/* ---- Ends ----------------------------------------------------------------------------------- */
 
 struct ends {
     const struct mr_partition *source;
@@ -294,12 +291,12 @@ struct ends {
 
 /* `which` is one of the two special times. */
 static rd_kafka_resp_err_t ask_offset(rd_kafka_t *client, const struct mr_partition *source,
-                                      int64_t which, int64_t *offset) {
+                                      int64_t which, int timeout_ms, int64_t *offset) {
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *asked =
         rd_kafka_topic_partition_list_add(list, source->topic, (int32_t)source->partition);
     asked->offset = which;
-    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client, list, MR_KAFKA_ATTEMPT_MS);
+    rd_kafka_resp_err_t code = rd_kafka_offsets_for_times(client, list, timeout_ms);
     if (!code) {
         code = asked->err;
     }
@@ -309,11 +306,13 @@ static rd_kafka_resp_err_t ask_offset(rd_kafka_t *client, const struct mr_partit
 }
 
 static rd_kafka_resp_err_t ask_ends(rd_kafka_t *client, void *arg,
-                                    char reason[MR_KAFKA_REASON_MAX]) {
+                                    struct mr_kafka_attempt *attempt) {
     struct ends *ends = arg;
-    rd_kafka_resp_err_t code =
-        ask_offset(client, ends->source, RD_KAFKA_OFFSET_BEGINNING, &ends->first);
-    return code ? code : ask_offset(client, ends->source, RD_KAFKA_OFFSET_END, &ends->end);
+    rd_kafka_resp_err_t code = ask_offset(client, ends->source, RD_KAFKA_OFFSET_BEGINNING,
+                                          attempt->timeout_ms, &ends->first);
+    return code ? code
+                : ask_offset(client, ends->source, RD_KAFKA_OFFSET_END, attempt->timeout_ms,
+                             &ends->end);
 }
 
 static enum mr_status ends_of(struct mr_kafka_log *log, rd_kafka_t *client, struct ends *ends,

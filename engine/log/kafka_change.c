@@ -23,20 +23,19 @@
 
 /* The outcome of the one topic that was asked for. */
 static rd_kafka_resp_err_t topic_outcome(const rd_kafka_topic_result_t **results, size_t count,
-                                         char reason[MR_KAFKA_REASON_MAX]) {
+                                         struct mr_kafka_attempt *attempt) {
     if (count != 1) {
         return RD_KAFKA_RESP_ERR_UNKNOWN;
     }
     const char *said = rd_kafka_topic_result_error_string(results[0]);
     rd_kafka_resp_err_t code = rd_kafka_topic_result_error(results[0]);
     if (code && said) {
-        snprintf(reason, MR_KAFKA_REASON_MAX, "%s", said);
+        snprintf(attempt->reason, sizeof attempt->reason, "%s", said);
     }
     return code;
 }
 
-/* ---- Create ------------------------------------------------------------------------------------
- */
+/* ---- Create --------------------------------------------------------------------------------- */
 
 struct wanted {
     const struct mr_topic *topic;
@@ -69,34 +68,35 @@ static void set_settings(rd_kafka_NewTopic_t *made, const struct wanted *wanted)
 }
 
 static rd_kafka_resp_err_t ask_create(rd_kafka_t *client, const struct wanted *wanted,
-                                      char reason[MR_KAFKA_REASON_MAX]) {
+                                      struct mr_kafka_attempt *attempt) {
     size_t count;
     struct mr_kafka_request request =
-        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_CREATETOPICS);
-    rd_kafka_NewTopic_t *made = rd_kafka_NewTopic_new(
-        wanted->topic->name, (int)wanted->topic->partitions, -1, reason, MR_KAFKA_REASON_MAX);
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_CREATETOPICS, attempt);
+    rd_kafka_NewTopic_t *made =
+        rd_kafka_NewTopic_new(wanted->topic->name, (int)wanted->topic->partitions, -1,
+                              attempt->reason, sizeof attempt->reason);
     set_settings(made, wanted);
     rd_kafka_CreateTopics(client, &made, 1, request.options, request.queue);
     rd_kafka_NewTopic_destroy(made);
-    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, reason);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
     if (!code) {
         const rd_kafka_CreateTopics_result_t *result =
             rd_kafka_event_CreateTopics_result(request.answer);
         const rd_kafka_topic_result_t **topics =
             rd_kafka_CreateTopics_result_topics(result, &count);
-        code = topic_outcome(topics, count, reason);
+        code = topic_outcome(topics, count, attempt);
     }
     mr_kafka_request_end(&request);
     return code;
 }
 
 static rd_kafka_resp_err_t attempt_create(rd_kafka_t *client, void *arg,
-                                          char reason[MR_KAFKA_REASON_MAX]) {
+                                          struct mr_kafka_attempt *attempt) {
     struct wanted *wanted = arg;
-    rd_kafka_resp_err_t code = ask_create(client, wanted, reason);
+    rd_kafka_resp_err_t code = ask_create(client, wanted, attempt);
     if (code == RD_KAFKA_RESP_ERR_INVALID_CONFIG && !wanted->old_broker) {
         wanted->old_broker = true;
-        code = ask_create(client, wanted, reason);
+        code = ask_create(client, wanted, attempt);
     }
     /* It was made meanwhile, perhaps by an attempt before whose answer did not come. */
     wanted->existed = code == RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS;
@@ -146,8 +146,7 @@ enum mr_status mr_kafka_create(struct mr_log *base, const struct mr_topic *topic
     return status == MR_OK && existed ? compare(log, topic, err) : status;
 }
 
-/* ---- Reset -------------------------------------------------------------------------------------
- */
+/* ---- Reset ---------------------------------------------------------------------------------- */
 
 struct forgotten {
     const char *job;
@@ -155,15 +154,15 @@ struct forgotten {
 };
 
 static rd_kafka_resp_err_t forget_group(rd_kafka_t *client, void *arg,
-                                        char reason[MR_KAFKA_REASON_MAX]) {
+                                        struct mr_kafka_attempt *attempt) {
     struct forgotten *forgotten = arg;
     size_t count;
     struct mr_kafka_request request =
-        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DELETEGROUPS);
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DELETEGROUPS, attempt);
     rd_kafka_DeleteGroup_t *group = rd_kafka_DeleteGroup_new(forgotten->job);
     rd_kafka_DeleteGroups(client, &group, 1, request.options, request.queue);
     rd_kafka_DeleteGroup_destroy(group);
-    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, reason);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
     if (!code) {
         const rd_kafka_group_result_t **groups = rd_kafka_DeleteGroups_result_groups(
             rd_kafka_event_DeleteGroups_result(request.answer), &count);
@@ -178,29 +177,29 @@ static rd_kafka_resp_err_t forget_group(rd_kafka_t *client, void *arg,
 }
 
 static rd_kafka_resp_err_t delete_topic(rd_kafka_t *client, void *arg,
-                                        char reason[MR_KAFKA_REASON_MAX]) {
+                                        struct mr_kafka_attempt *attempt) {
     size_t count;
     struct mr_kafka_request request =
-        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DELETETOPICS);
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DELETETOPICS, attempt);
     rd_kafka_DeleteTopic_t *topic = rd_kafka_DeleteTopic_new(arg);
     rd_kafka_DeleteTopics(client, &topic, 1, request.options, request.queue);
     rd_kafka_DeleteTopic_destroy(topic);
-    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, reason);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
     if (!code) {
         const rd_kafka_DeleteTopics_result_t *result =
             rd_kafka_event_DeleteTopics_result(request.answer);
         const rd_kafka_topic_result_t **topics =
             rd_kafka_DeleteTopics_result_topics(result, &count);
-        code = topic_outcome(topics, count, reason);
+        code = topic_outcome(topics, count, attempt);
     }
     mr_kafka_request_end(&request);
     return code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ? RD_KAFKA_RESP_ERR_NO_ERROR : code;
 }
 
 static rd_kafka_resp_err_t still_there(rd_kafka_t *client, void *arg,
-                                       char reason[MR_KAFKA_REASON_MAX]) {
+                                       struct mr_kafka_attempt *attempt) {
     struct mr_kafka_look look = {.topic = arg};
-    rd_kafka_resp_err_t code = mr_kafka_look_once(client, &look, reason);
+    rd_kafka_resp_err_t code = mr_kafka_look_once(client, &look, attempt);
     return code || look.missing ? code : RD_KAFKA_RESP_ERR__IN_PROGRESS;
 }
 
@@ -250,18 +249,17 @@ enum mr_status mr_kafka_reset(struct mr_log *base, const char *job, const char *
     return status == MR_OK ? renew_topic(log, client, &topic, err) : status;
 }
 
-/* ---- Permits -----------------------------------------------------------------------------------
- */
+/* ---- Permits -------------------------------------------------------------------------------- */
 
 static rd_kafka_resp_err_t ask_positions(rd_kafka_t *client, void *arg,
-                                         char reason[MR_KAFKA_REASON_MAX]) {
+                                         struct mr_kafka_attempt *attempt) {
     size_t count;
     struct mr_kafka_request request =
-        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS);
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS, attempt);
     rd_kafka_ListConsumerGroupOffsets_t *group = rd_kafka_ListConsumerGroupOffsets_new(arg, NULL);
     rd_kafka_ListConsumerGroupOffsets(client, &group, 1, request.options, request.queue);
     rd_kafka_ListConsumerGroupOffsets_destroy(group);
-    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, reason);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
     if (!code) {
         const rd_kafka_group_result_t **groups = rd_kafka_ListConsumerGroupOffsets_result_groups(
             rd_kafka_event_ListConsumerGroupOffsets_result(request.answer), &count);
@@ -273,11 +271,11 @@ static rd_kafka_resp_err_t ask_positions(rd_kafka_t *client, void *arg,
 }
 
 static rd_kafka_resp_err_t begin_transactions(rd_kafka_t *client, void *arg,
-                                              char reason[MR_KAFKA_REASON_MAX]) {
-    rd_kafka_error_t *error = rd_kafka_init_transactions(client, MR_KAFKA_ATTEMPT_MS);
+                                              struct mr_kafka_attempt *attempt) {
+    rd_kafka_error_t *error = rd_kafka_init_transactions(client, attempt->timeout_ms);
     rd_kafka_resp_err_t code = error ? rd_kafka_error_code(error) : RD_KAFKA_RESP_ERR_NO_ERROR;
     if (error) {
-        snprintf(reason, MR_KAFKA_REASON_MAX, "%s", rd_kafka_error_string(error));
+        snprintf(attempt->reason, sizeof attempt->reason, "%s", rd_kafka_error_string(error));
         rd_kafka_error_destroy(error);
     }
     return code;

@@ -96,7 +96,7 @@ static const struct setting own[] = {
     {"debug", NULL, ALL, "debug lines are not shown, because they may hold secrets"},
 };
 
-/* ---- Secrets --------------------------------------------------------------------------------- */
+/* ---- Secrets -------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *text, const char *tail) {
     size_t n = strlen(text), m = strlen(tail);
@@ -130,7 +130,7 @@ void mr_kafka_clean(const struct mr_kafka_log *log, char *text) {
     }
 }
 
-/* ---- Properties ------------------------------------------------------------------------------ */
+/* ---- Properties ----------------------------------------------------------------------------- */
 
 /* The nearest of the names that the linked librdkafka knows, copied to `out`. */
 static bool nearest_name(const char *name, char *out, size_t size) {
@@ -198,13 +198,13 @@ static void set_table(rd_kafka_conf_t *conf, enum mr_kafka_role role, const stru
     }
 }
 
-/* ---- librdkafka's log lines ------------------------------------------------------------------ */
+/* ---- librdkafka's log lines ----------------------------------------------------------------- */
 
 /* What is told by other means (errors that are waited for, partitions that are lost, transactions
  * that are repeated) or concerns nobody (a property of the other kind of client). */
-static const char *const quiet[] = {"FAIL",      "ERROR",      "CONFWARN", "SESSTMOUT", "MAXPOLL",
-                                    "TXNERR",    "FATAL",      "GETPID",   "TERMINATE", "REQTMOUT",
-                                    "HEARTBEAT", "COMMITFAIL", NULL};
+static const char *const quiet[] = {"FAIL",     "ERROR",     "CONFWARN",   "SESSTMOUT", "MAXPOLL",
+                                    "TXNERR",   "ADDPARTS",  "FATAL",      "GETPID",    "TERMINATE",
+                                    "REQTMOUT", "HEARTBEAT", "COMMITFAIL", NULL};
 
 /* Whether this kind was not shown within the last minute. */
 static bool is_new_line(const char *facility) {
@@ -243,7 +243,7 @@ static void take_line(const rd_kafka_t *client, int level, const char *facility,
     }
 }
 
-/* ---- Clients --------------------------------------------------------------------------------- */
+/* ---- Clients -------------------------------------------------------------------------------- */
 
 enum mr_status mr_kafka_conf(const struct mr_kafka_log *log, enum mr_kafka_role role,
                              rd_kafka_conf_t **out, struct mr_error *err) {

@@ -14,12 +14,14 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define FIRST_PAUSE_NS (100 * (MR_SECOND / 1000))
-#define LONGEST_NS     (5 * MR_SECOND)
-#define STOP_CHECK_NS  (50 * (MR_SECOND / 1000))
-#define TELL_AFTER_NS  MR_SECOND /* a leader that moves is not worth a line */
-#define TELL_AGAIN_NS  (60 * MR_SECOND)
-#define SCRAM_WORKS    0x020601ff
+#define FIRST_PAUSE_NS     (100 * (MR_SECOND / 1000))
+#define LONGEST_NS         (5 * MR_SECOND)
+#define STOP_CHECK_NS      (50 * (MR_SECOND / 1000))
+#define TELL_AFTER_NS      MR_SECOND /* a leader that moves is not worth a line */
+#define TELL_AGAIN_NS      (60 * MR_SECOND)
+#define ATTEMPT_MS         2000
+#define LONGEST_ATTEMPT_MS 16000
+#define SCRAM_WORKS        0x020601ff
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
 
@@ -198,7 +200,7 @@ enum mr_status mr_kafka_fail(const struct mr_kafka_log *log, const char *doing,
     return status;
 }
 
-/* ---- What the clients say by themselves ------------------------------------------------------ */
+/* ---- What the clients say by themselves ----------------------------------------------------- */
 
 void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg) {
     struct mr_kafka_log *log = arg;
@@ -250,20 +252,25 @@ static void forget_trouble(struct mr_kafka_log *log) {
 enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
                             const struct mr_kafka_call *call, struct mr_error *err) {
     struct mr_kafka_wait wait = {.since_ns = steady_ns()};
+    struct mr_kafka_attempt attempt = {.timeout_ms = ATTEMPT_MS};
     for (;;) {
-        char reason[MR_KAFKA_REASON_MAX] = "";
-        rd_kafka_resp_err_t code = call->attempt(client, call->arg, reason);
+        *attempt.reason = 0;
+        rd_kafka_resp_err_t code = call->attempt(client, call->arg, &attempt);
         if (!code) {
             forget_trouble(log);
             mr_kafka_wait_over(log, &wait);
             return MR_OK;
         }
-        code = consult(log, client, code, reason);
+        code = consult(log, client, code, attempt.reason);
         if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
-            return mr_kafka_fail(log, call->doing, code, reason, err);
+            return mr_kafka_fail(log, call->doing, code, attempt.reason, err);
         }
-        if (!mr_kafka_wait(log, &wait, call->doing, reason, err)) {
+        if (!mr_kafka_wait(log, &wait, call->doing, attempt.reason, err)) {
             return MR_FAIL;
+        }
+        /* A broker that is far or busy may need longer; one that is away is not asked longer. */
+        if (code == E(_TIMED_OUT) && attempt.timeout_ms < LONGEST_ATTEMPT_MS) {
+            attempt.timeout_ms *= 2;
         }
     }
 }
@@ -279,8 +286,7 @@ enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
     return MR_OK;
 }
 
-/* ---- Waiting ----------------------------------------------------------------------------------
- */
+/* ---- Waiting -------------------------------------------------------------------------------- */
 
 /* Half of it at least, so that clients which lost their broker together come back one by one. */
 static int64_t jitter(int64_t pause_ns) {

@@ -36,8 +36,7 @@ struct mr_kafka_reader {
     rd_kafka_resp_err_t code;
 };
 
-/* ---- Whose client ------------------------------------------------------------------------------
- */
+/* ---- Whose client --------------------------------------------------------------------------- */
 
 static bool same(const struct mr_partition *a, const struct mr_partition *b) {
     return a->partition == b->partition && strcmp(a->topic, b->topic) == 0;
@@ -80,8 +79,7 @@ static enum mr_status choose_client(struct mr_kafka_reader *reader, struct mr_er
     return mr_kafka_own_client(reader->log, MR_KAFKA_READER, NULL, &reader->client, err);
 }
 
-/* ---- Open, close -------------------------------------------------------------------------------
- */
+/* ---- Open, close ---------------------------------------------------------------------------- */
 
 /* Where to begin: RD_KAFKA_OFFSET_BEGINNING for the first that is there at that time. */
 static enum mr_status find_place(struct mr_kafka_reader *reader, int64_t from,
@@ -173,8 +171,7 @@ enum mr_status mr_kafka_reader_open(struct mr_log *base, const struct mr_partiti
     return MR_OK;
 }
 
-/* ---- Read --------------------------------------------------------------------------------------
- */
+/* ---- Read ----------------------------------------------------------------------------------- */
 
 static void say_doing(const struct mr_kafka_reader *reader, char doing[MR_KAFKA_DOING_MAX]) {
     snprintf(doing, MR_KAFKA_DOING_MAX, "reading topic \"%s\", partition %" PRIu32,
@@ -280,8 +277,7 @@ enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct 
     }
 }
 
-/* ---- Check -------------------------------------------------------------------------------------
- */
+/* ---- Check ---------------------------------------------------------------------------------- */
 
 static bool is_bad_record(const struct mr_reader *reader) {
     rd_kafka_resp_err_t code = ((const struct mr_kafka_reader *)reader)->code;

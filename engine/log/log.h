@@ -53,7 +53,9 @@ struct mr_topic {
     char name[MR_TOPIC_NAME_MAX + 1];
     uint32_t partitions;
     enum mr_retention_kind kind;
-    int64_t retention_ns; /* records older than this, by append time, may go; -1: kept for good */
+    /* Records older than this, by append time, may go; -1: kept for good. Kafka: by timestamp, so
+     * that rows of long ago may go from a job's topic at once. */
+    int64_t retention_ns;
     int64_t retention_bytes; /* of one partition; -1: no bound         */
     /* The job that owns it; "": anyone may produce, or the log keeps no owners (Kafka). */
     char job[MR_TOPIC_NAME_MAX + 1];
