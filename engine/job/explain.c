@@ -149,7 +149,9 @@ static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *
         } else {
             fprintf(out, "kept ");
             print_duration(output->retention_ns, out);
-            fprintf(out, "\n");
+            fprintf(out, strncmp(plan->log_url, "kafka:", 6) == 0
+                             ? ", from the start of their windows\n"
+                             : "\n");
         }
     }
     fprintf(out, "  %-36s written: bad records, with the reason\n", plan->dead_letter_topic);
