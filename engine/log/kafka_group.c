@@ -27,7 +27,9 @@
 #include <poll.h>
 #include <stdlib.h>
 
-#define CLOSE_NS (5 * MR_SECOND) /* leaving the group */
+#define CLOSE_NS (5 * MR_SECOND) /* leaving the group; less when somebody waits for it */
+#define STOP_NS  (2 * MR_SECOND)
+#define JOIN_NS  (5 * MR_SECOND) /* joining it; brokers let a new group wait for 3 s */
 
 static int64_t steady_ns(void) {
     return mr_real_clock.steady_ns(&mr_real_clock);
@@ -166,8 +168,8 @@ static void take_error(struct mr_kafka_group *group, const rd_kafka_message_t *m
                               reason, &group->failure);
         }
     } else {
-        mr_kafka_wait_tell(group->log, &group->wait,
-                           "reading the input as a member of the job's group", reason);
+        snprintf(group->heard, sizeof group->heard, "%s", reason);
+        mr_kafka_clean(group->log, group->heard);
     }
 }
 
@@ -179,6 +181,27 @@ void mr_kafka_group_hear(struct mr_kafka_group *group) {
         }
         rd_kafka_message_destroy(message);
     }
+}
+
+void mr_kafka_group_watch(struct mr_kafka_group *group) {
+    char doing[MR_TOPIC_NAME_MAX + 64];
+    const char *reason = group->heard[0] ? group->heard : "no answer";
+    if (!group->assigned) {
+        if (steady_ns() - group->joined_ns > JOIN_NS) {
+            mr_kafka_wait_tell(group->log, &group->reading, "joining the group of the job", reason);
+        }
+        return;
+    }
+    for (uint32_t p = 0; p < group->count; p++) {
+        if (group->seats[p].state == MR_KAFKA_STARTED && !mr_kafka_pulse_beats(&group->pulse, p)) {
+            snprintf(doing, sizeof doing, "reading topic \"%s\", partition %" PRIu32, group->input,
+                     p);
+            mr_kafka_wait_tell(group->log, &group->reading, doing, reason);
+            return;
+        }
+    }
+    mr_kafka_wait_over(group->log, &group->reading);
+    group->heard[0] = '\0';
 }
 
 bool mr_kafka_group_asks(const struct mr_kafka_group *group) {
@@ -373,6 +396,7 @@ enum mr_status mr_kafka_group_join(struct mr_kafka_group *group, struct mr_error
         return status;
     }
     rd_kafka_poll_set_consumer(group->member);
+    group->joined_ns = steady_ns();
     group->events = rd_kafka_queue_get_consumer(group->member);
     rd_kafka_queue_io_event_enable(group->events, group->wake, &one, sizeof one);
     rd_kafka_topic_partition_list_t *list = new_list();
@@ -423,7 +447,8 @@ static bool say_goodbye(struct mr_kafka_group *group, int64_t until_ns) {
 }
 
 static void close_member(struct mr_kafka_group *group) {
-    int64_t until_ns = steady_ns() + CLOSE_NS;
+    bool hurry = group->log->stop && atomic_load(group->log->stop);
+    int64_t until_ns = steady_ns() + (hurry ? STOP_NS : CLOSE_NS);
     bool destroyable = await_assignment(group, until_ns);
     bool closed = say_goodbye(group, until_ns);
     rd_kafka_queue_io_event_enable(group->events, -1, NULL, 0);

@@ -135,7 +135,8 @@ static bool ask_for_writer(struct mr_kafka_group *group) {
         if (waits(seat) && seat->unstable_ns && now_ns - seat->unstable_ns > UNSTABLE_NS) {
             rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
             rd_kafka_topic_partition_list_add(list, group->input, (int32_t)p);
-            mr_kafka_wait_tell(group->log, &group->wait, doing, "a transaction is open over them");
+            mr_kafka_wait_tell(group->log, &group->asking, doing,
+                               "a transaction is open over them");
             send_question(group, list, true);
             rd_kafka_topic_partition_list_destroy(list);
             seat->unstable_ns = now_ns;
@@ -165,7 +166,7 @@ static enum mr_status take_failure(struct mr_kafka_group *group, rd_kafka_resp_e
     if (mr_kafka_judge(code) == MR_KAFKA_REFUSE) {
         return mr_kafka_fail(group->log, doing, code, reason, err);
     }
-    mr_kafka_wait_tell(group->log, &group->wait, doing, reason);
+    mr_kafka_wait_tell(group->log, &group->asking, doing, reason);
     return MR_OK;
 }
 
@@ -190,7 +191,7 @@ static enum mr_status take_partition(struct mr_kafka_group *group,
     }
     if (waits(seat)) {
         take_committed(seat, answer);
-        mr_kafka_wait_over(group->log, &group->wait);
+        mr_kafka_wait_over(group->log, &group->asking);
     }
     return MR_OK;
 }

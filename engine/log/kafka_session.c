@@ -154,6 +154,7 @@ enum mr_status mr_kafka_session_poll(struct mr_session *base, int64_t timeout_ns
             return status;
         }
         bool late = steady_ns() >= until_ns;
+        mr_kafka_group_watch(&s->group);
         sleep_until(s, until_ns);
         if (late) {
             return MR_OK;

@@ -35,7 +35,7 @@ enum mr_status mr_kafka_pulse_init(struct mr_kafka_pulse *pulse, struct mr_kafka
 void mr_kafka_pulse_finish(struct mr_kafka_pulse *pulse);
 /* Before the client is made. */
 void mr_kafka_pulse_listen(struct mr_kafka_pulse *pulse, rd_kafka_conf_t *conf);
-/* Whether the partition's leader has answered lately. */
+/* Whether the partition's leader has answered lately, twice. */
 bool mr_kafka_pulse_beats(struct mr_kafka_pulse *pulse, uint32_t partition);
 /* A queue has run empty: sees to it that the client fetches. Whether to try again soon. */
 bool mr_kafka_pulse_poke(struct mr_kafka_pulse *pulse, rd_kafka_t *client, uint32_t partition);
@@ -83,7 +83,9 @@ struct mr_kafka_group {
     bool closing;  /* hand over without a word                                      */
     struct mr_error failure;
     enum mr_status failed;
-    struct mr_kafka_wait wait;
+    struct mr_kafka_wait asking, reading; /* stretches of waiting for a broker */
+    char heard[256];                      /* what the client said last, of use in a sentence */
+    int64_t joined_ns;
     struct mr_kafka_pulse pulse;
     struct mr_kafka_question question;
     rd_kafka_t *fencer; /* ends the transaction of somebody else; NULL: none       */
@@ -98,6 +100,8 @@ void mr_kafka_group_leave(struct mr_kafka_group *group);
  * when what they need is there. */
 enum mr_status mr_kafka_group_serve(struct mr_kafka_group *group, bool assign,
                                     struct mr_event *event, struct mr_error *err);
+/* Says so when nothing comes for want of a broker, and when that is over. */
+void mr_kafka_group_watch(struct mr_kafka_group *group);
 /* Only hears. */
 void mr_kafka_group_hear(struct mr_kafka_group *group);
 /* Whether something is to be asked again soon. */
