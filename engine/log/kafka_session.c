@@ -70,7 +70,10 @@ static enum mr_status take_turn(struct kafka_session *s, uint32_t partition, str
     switch (
         mr_kafka_batch_fill(&seat->batch, seat->queue, 0, &seat->next, &batch, &end, &code, err)) {
     case MR_KAFKA_FAILED:
-        return say_gone(s, seat, &source, code, err);
+        if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
+            return say_gone(s, seat, &source, code, err);
+        }
+        break;
     case MR_KAFKA_MESSAGES:
         seat->at_end = false;
         s->quiet = 0;
@@ -87,7 +90,11 @@ static enum mr_status take_turn(struct kafka_session *s, uint32_t partition, str
     if (!seat->at_end) {
         s->hungry |= mr_kafka_pulse_poke(&group->pulse, group->member, partition);
     } else if (mr_kafka_pulse_beats(&group->pulse, partition)) {
-        *event = (struct mr_event){.kind = MR_EVENT_END, .source = source, .offset = seat->next};
+        *event = (struct mr_event){
+            .kind = MR_EVENT_END, .source = source, .offset = seat->next, .anew = seat->unseen};
+        seat->unseen = false;
+    } else {
+        seat->unseen = true;
     }
     return MR_OK;
 }

@@ -58,9 +58,10 @@ struct mr_kafka_seat {
     struct mr_kafka_batch batch; /* of that queue                                   */
     int64_t next;                /* the offset to read next                               */
     bool at_end;                 /* the end was reached, and nothing came since           */
-    int64_t committed;           /* -1: none                                              */
-    char *note;                  /* committed, the engine's                               */
-    int64_t unstable_ns;         /* since when a transaction is open over it; 0: none     */
+    bool unseen;         /* its leader did not answer since the last END                    */
+    int64_t committed;   /* -1: none                                              */
+    char *note;          /* committed, the engine's                               */
+    int64_t unstable_ns; /* since when a transaction is open over it; 0: none     */
 };
 
 /* Which offsets are committed? One is under way at a time. */

@@ -255,11 +255,11 @@ static struct mr_slice place(char **at, struct mr_slice slice) {
     return copy;
 }
 
-/* One block: the headers' table, then all bytes. A name ends with a zero, as librdkafka wants. */
+/* One block: the headers' table, then all bytes. */
 static void keep(struct mr_kafka_writer *writer, struct mr_kafka_pending *pending,
                  const struct mr_append *record) {
-    size_t bytes = record->header_count * sizeof *record->headers + record->key.length +
-                   record->value.length + 1;
+    size_t bytes =
+        record->header_count * sizeof *record->headers + record->key.length + record->value.length;
     for (size_t i = 0; i < record->header_count; i++) {
         bytes += record->headers[i].name.length + record->headers[i].value.length;
     }

@@ -86,7 +86,8 @@ enum mr_event_kind {
 struct mr_event {
     enum mr_event_kind kind;
     struct mr_partition source;
-    int64_t offset;       /* ASSIGNED: the committed one, -1: none; END: the place reached */
+    int64_t offset; /* ASSIGNED: the committed one, -1: none; END: the place reached */
+    bool anew;      /* END: the broker was away since the last one, so a silence begins only now */
     struct mr_slice note; /* ASSIGNED: the committed note                                  */
     struct mr_batch batch;
 };

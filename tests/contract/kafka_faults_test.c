@@ -26,14 +26,15 @@ static const struct mr_property properties[] = {
     {"heartbeat.interval.ms", "100"},
     {"topic.metadata.refresh.interval.ms", "200"},
     {"queue.buffering.max.kbytes", "1000000"},
+    {"max.poll.interval.ms", "1000"}, /* of one test */
 };
+#define COMMON (sizeof properties / sizeof *properties - 1)
 static struct mr_log_fixture fixture;
 static struct mr_world *const w = &mr_world;
 
-static struct mr_log *open_log(const char *url, const atomic_bool *stop) {
-    struct mr_log_options options = {.properties = properties,
-                                     .property_count = sizeof properties / sizeof *properties,
-                                     .stop = stop};
+static struct mr_log *open_log(const char *url, size_t property_count, const atomic_bool *stop) {
+    struct mr_log_options options = {
+        .properties = properties, .property_count = property_count, .stop = stop};
     struct mr_log *log;
     struct mr_error err;
     if (mr_log_open(url, &options, &mr_real_clock, &log, &err) != MR_OK) {
@@ -45,7 +46,7 @@ static struct mr_log *open_log(const char *url, const atomic_bool *stop) {
 static int set_up(void **state) {
     fixture = (struct mr_log_fixture){.clock = mr_real_clock};
     assert_true(asprintf(&fixture.url, "kafka://%s", mr_test_brokers()) >= 0);
-    fixture.log = open_log(fixture.url, NULL);
+    fixture.log = open_log(fixture.url, COMMON, NULL);
     *w = (struct mr_world){.fixture = &fixture, .log = fixture.log};
     w->job = mr_name("j");
     w->in = mr_name("in");
@@ -96,7 +97,7 @@ static int be_worker(char **words) {
     struct mr_session *session;
     struct mr_event event;
     struct mr_session_options options = {words[3], words[4], words[6], 0, 1};
-    struct mr_log *log = open_log(words[2], NULL);
+    struct mr_log *log = open_log(words[2], COMMON, NULL);
     int64_t offset = 0;
     if (mr_session_open(log, &options, &session, NULL) != MR_OK) {
         return 1;
@@ -208,6 +209,24 @@ static void a_member_that_was_paused_cannot_commit_what_went_to_another(void **s
     mr_session_close(second);
 }
 
+static void a_member_that_does_not_poll_cannot_commit_what_went_to_another(void **state) {
+    struct mr_log *impatient = open_log(fixture.url, COMMON + 1, NULL);
+    struct mr_session *busy = mr_open_worker(impatient, w->job, w->in, 0, 2);
+    struct mr_event event;
+    mr_poll_for(busy, MR_EVENT_ASSIGNED, &event);
+    assert_int_equal(mr_commit_at(busy, w->in, 0, "n"), MR_COMMITTED);
+    struct mr_session *second = mr_open_worker(w->log, w->job, w->in, 1, 2);
+    mr_poll_for(second, MR_EVENT_ASSIGNED, &event);
+    mr_append_text(busy, w->out, NULL, "lost");
+    assert_int_equal(mr_commit_at(busy, w->in, 7, "n"), MR_FENCED);
+    assert_int_equal(mr_commit_at(second, w->in, 0, "n"), MR_COMMITTED);
+    mr_session_close(second);
+    mr_poll_for(busy, MR_EVENT_ASSIGNED, &event); /* it comes back by polling */
+    assert_int_equal(event.offset, 0);
+    mr_session_close(busy);
+    mr_log_close(impatient);
+}
+
 /* Of a dead worker: without help it would stand for 30 s. */
 static void take_over(const char *instance) {
     struct child child = start_child("a");
@@ -304,6 +323,27 @@ static void a_producer_that_was_shut_out_takes_its_id_back_once(void **state) {
     free(writer);
     free(other);
     mr_assert_values(w->log, w->out, 0, "a b c");
+}
+
+static void a_record_that_the_broker_refuses_is_told_with_its_size(void **state) {
+    static char value[9 << 20];
+    struct mr_session *worker = open_instance(NULL), *producer = mr_open_producer(w->log);
+    struct mr_append record = {.topic = w->in, .timestamp_ns = -1, .value = {value, sizeof value}};
+    struct mr_error err;
+    assert_int_equal(mr_session_append(producer, &record, NULL), MR_OK);
+    assert_int_equal(mr_session_commit(producer, NULL, 0, &err), MR_ABORTED);
+    mr_assert_says(&err, "writing 9437184 bytes to topic");
+    mr_assert_says(&err, "max.message.bytes");
+    record.topic = w->out;
+    mr_append_text(worker, w->out, NULL, "before");
+    assert_int_equal(mr_session_append(worker, &record, NULL), MR_OK);
+    assert_int_equal(mr_session_commit(worker, NULL, 0, &err), MR_ABORTED);
+    mr_assert_says(&err, "writing 9437184 bytes to topic");
+    mr_append_text(worker, w->out, NULL, "after");
+    assert_int_equal(mr_session_commit(worker, NULL, 0, &err), MR_COMMITTED);
+    mr_session_close(worker);
+    mr_session_close(producer);
+    mr_assert_values(w->log, w->out, 0, "after");
 }
 
 /* ---- Topics that change ---------------------------------------------------------------------- */
@@ -414,7 +454,7 @@ static void a_session_may_close_at_any_moment_of_its_joining(void **state) {
 
 static void a_broker_that_is_not_there_is_waited_for_until_the_stop(void **state) {
     atomic_bool stop = true;
-    struct mr_log *log = open_log("kafka://127.0.0.1:1", &stop);
+    struct mr_log *log = open_log("kafka://127.0.0.1:1", COMMON, &stop);
     struct mr_session_options options = {"j", "in", NULL, 0, 1};
     struct mr_session *session;
     struct mr_error err;
@@ -428,11 +468,13 @@ static void a_broker_that_is_not_there_is_waited_for_until_the_stop(void **state
 int main(int count, char **words) {
     static const struct CMUnitTest tests[] = {
         TEST(a_member_that_was_paused_cannot_commit_what_went_to_another),
+        TEST(a_member_that_does_not_poll_cannot_commit_what_went_to_another),
         TEST(an_open_transaction_of_the_dead_ends_with_their_restart),
         TEST(an_open_transaction_of_the_dead_does_not_hold_up_another),
         TEST(two_processes_with_one_id_are_told_so),
         TEST(after_a_request_without_answer_the_producer_is_made_anew_and_fast),
         TEST(a_producer_that_was_shut_out_takes_its_id_back_once),
+        TEST(a_record_that_the_broker_refuses_is_told_with_its_size),
         TEST(records_that_are_gone_are_refused_with_both_offsets),
         TEST(a_partition_more_than_the_changelog_has_is_an_error),
         TEST(another_program_in_the_group_is_an_error),
