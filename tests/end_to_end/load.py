@@ -88,6 +88,7 @@ class Feeder(threading.Thread):
         self.stopping, self.pause = False, threading.Event()
         self.process = None
         self.sent = defaultdict(list)  # run -> sensors, line by line
+        case.addCleanup(self.close)
 
     def line(self, number):
         self.now_ms += self.step_ms
@@ -124,6 +125,13 @@ class Feeder(threading.Thread):
     def stop(self):
         self.stopping = True
         self.join()
+
+    def close(self):
+        """At once, whatever has not been written yet."""
+        self.stopping = True
+        while self.is_alive():
+            self.kill()
+            self.join(0.1)
 
     def faults(self, records):
         """Each run's lines are in their partition in order, without a gap before the last."""

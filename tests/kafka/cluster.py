@@ -8,6 +8,7 @@ import atexit
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / 'tests/end_to_end'))
 
 import harness  # noqa: E402, the path above leads there
+
+# So that a test program that is stopped takes its broker with it.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
 SCRIPT = str(ROOT / 'scripts/broker')
 
@@ -96,7 +100,11 @@ class Case(harness.Case):
     def setUp(self):
         super().setUp()
         self.tag = '-' + uuid.uuid4().hex[:8]
-        self.use(shared())
+        self.use(self.a_broker())
+
+    def a_broker(self):
+        """The one to test on; a test with a broker of its own says so here."""
+        return shared()
 
     def use(self, broker):
         self.broker = broker
