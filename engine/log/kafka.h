@@ -108,9 +108,11 @@ struct mr_kafka_call {
 /* The client has mr_kafka_hear as its error callback. */
 enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
                             const struct mr_kafka_call *call, struct mr_error *err);
-/* Nothing came where something should: tells it, or fails when the client said what is wrong. */
+/* Nothing came where something should: tells it, or fails when that lasts and the client said what
+ * is wrong. And: something came. */
 enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
                              struct mr_kafka_wait *wait, const char *doing, struct mr_error *err);
+void mr_kafka_idle_over(struct mr_kafka_log *log, struct mr_kafka_wait *wait);
 
 /* ---- kafka_message.c ------------------------------------------------------------------------ */
 /* Messages of one partition, borrowed from librdkafka until the next fill or finish. */

@@ -104,6 +104,11 @@ enum mr_status mr_kafka_look_up(struct mr_kafka_log *log, rd_kafka_t *client,
     }
     *out = (struct mr_topic){.partitions = look->partitions};
     snprintf(out->name, sizeof out->name, "%s", look->topic);
+    if (status == MR_OK && look->partitions > MR_PARTITIONS_MAX) {
+        return mr_error_set(err, MR_FAIL,
+                            "topic \"%s\" has %" PRIu32 " partitions: at most %d can be read",
+                            look->topic, look->partitions, MR_PARTITIONS_MAX);
+    }
     return status;
 }
 

@@ -16,7 +16,8 @@
 #include <strings.h>
 #include <syslog.h>
 
-#define TEXT_MAX 512 /* of librdkafka's messages */
+#define TEXT_MAX    512 /* of librdkafka's messages */
+#define SECRET_TAIL 6   /* letters that give too much away */
 
 enum {
     ADMIN = 1 << MR_KAFKA_ADMIN,
@@ -118,14 +119,23 @@ bool mr_kafka_is_secret(const char *name) {
     return false;
 }
 
+static void star(char *text, const char *secret) {
+    size_t length = strlen(secret);
+    for (char *at = text; (at = strstr(at, secret)); at += length) {
+        memset(at, '*', length);
+    }
+}
+
+/* Messages of parsers show where in a value they stopped: its end, from there. */
 void mr_kafka_clean(const struct mr_kafka_log *log, char *text) {
     for (size_t i = 0; i < log->property_count; i++) {
-        const struct mr_property *property = &log->properties[i];
-        size_t length = strlen(property->value);
-        char *at = length > 0 && mr_kafka_is_secret(property->name) ? text : NULL;
-        while (at && (at = strstr(at, property->value))) {
-            memset(at, '*', length);
-            at += length;
+        const char *value = log->properties[i].value;
+        if (!*value || !mr_kafka_is_secret(log->properties[i].name)) {
+            continue;
+        }
+        star(text, value);
+        for (const char *tail = value + 1; strlen(tail) >= SECRET_TAIL; tail++) {
+            star(text, tail);
         }
     }
 }

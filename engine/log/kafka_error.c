@@ -21,6 +21,7 @@
 #define TELL_AGAIN_NS      (60 * MR_SECOND)
 #define ATTEMPT_MS         2000
 #define LONGEST_ATTEMPT_MS 16000
+#define PATIENCE_NS        (10 * MR_SECOND)
 #define SCRAM_WORKS        0x020601ff
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
@@ -275,15 +276,23 @@ enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
     }
 }
 
+/* One broker of several that turns us away for a moment while it starts is no reason to give up. */
 enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
                              struct mr_kafka_wait *wait, const char *doing, struct mr_error *err) {
     char reason[MR_KAFKA_REASON_MAX] = "";
     rd_kafka_resp_err_t code = consult(log, client, E(_TIMED_OUT), reason);
-    if (mr_kafka_judge(code) != MR_KAFKA_WAIT) {
+    mr_kafka_wait_tell(log, wait, doing, reason);
+    if (mr_kafka_judge(code) != MR_KAFKA_WAIT && steady_ns() - wait->since_ns > PATIENCE_NS) {
         return mr_kafka_fail(log, doing, code, reason, err);
     }
-    mr_kafka_wait_tell(log, wait, doing, reason);
     return MR_OK;
+}
+
+void mr_kafka_idle_over(struct mr_kafka_log *log, struct mr_kafka_wait *wait) {
+    if (wait->since_ns) {
+        forget_trouble(log);
+        mr_kafka_wait_over(log, wait);
+    }
 }
 
 /* ---- Waiting -------------------------------------------------------------------------------- */

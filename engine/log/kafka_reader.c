@@ -260,13 +260,13 @@ enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct 
         enum mr_kafka_fill filled = fill(reader, until_ns, batch, &end, err);
         if (filled == MR_KAFKA_MESSAGES) {
             reader->ended = reader->held = false;
-            mr_kafka_wait_over(reader->log, &reader->wait);
+            mr_kafka_idle_over(reader->log, &reader->wait);
             return MR_OK;
         }
         if (filled == MR_KAFKA_FAILED) {
             status = judge_error(reader, err);
         } else if (filled == MR_KAFKA_END && reached(reader, end)) {
-            mr_kafka_wait_over(reader->log, &reader->wait);
+            mr_kafka_idle_over(reader->log, &reader->wait);
         } else if (filled == MR_KAFKA_NOTHING && !reader->ended) {
             return nothing_came(reader, err);
         }
@@ -279,35 +279,58 @@ enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct 
 
 /* ---- Check ---------------------------------------------------------------------------------- */
 
-static bool is_bad_record(const struct mr_reader *reader) {
-    rd_kafka_resp_err_t code = ((const struct mr_kafka_reader *)reader)->code;
-    return code == RD_KAFKA_RESP_ERR__BAD_MSG || code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+/* librdkafka compares the checksum of every batch of records (check.crcs), but behind a bad one it
+ * loses its way: begin again at the next offset. Within the same batch that is bad too, so what is
+ * counted is records. */
+static enum mr_status step_over(struct mr_kafka_reader *reader, struct mr_error *err) {
+    int64_t first = 0, end;
+    if (reader->next < 0) {
+        enum mr_status status =
+            mr_kafka_bounds(&reader->log->base, &reader->source, &first, &end, err);
+        if (status != MR_OK) {
+            return status;
+        }
+        reader->next = first;
+    }
+    reader->next++;
+    stop(reader);
+    mr_kafka_batch_finish(&reader->batch);
+    mr_kafka_batch_init(&reader->batch);
+    return start(reader, err);
 }
 
-/* librdkafka compares the checksum of every batch of records (check.crcs) and goes on behind a bad
- * one. */
+static bool is_bad_record(const struct mr_kafka_reader *reader) {
+    return reader->code == RD_KAFKA_RESP_ERR__BAD_MSG ||
+           reader->code == RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+}
+
 static enum mr_status check_partition(struct mr_kafka_log *log, const struct mr_partition *source,
                                       struct mr_check_report *report, struct mr_error *err) {
-    struct mr_reader *reader;
+    struct mr_reader *base;
     struct mr_batch batch = {0};
-    enum mr_status status = mr_kafka_reader_open(&log->base, source, -1, &reader, err);
+    struct mr_error said;
+    enum mr_status status = mr_kafka_reader_open(&log->base, source, -1, &base, err);
     if (status != MR_OK) {
         return status;
     }
-    while (status == MR_OK && !batch.end && !mr_kafka_stopped(log, "checking", err)) {
-        struct mr_error bad;
+    struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
+    while (status == MR_OK && !batch.end) {
         batch = (struct mr_batch){0};
-        status = mr_kafka_read(reader, MR_SECOND, &batch, &bad);
+        status = mr_kafka_read(base, MR_SECOND, &batch, &said);
         report->records += batch.count;
         if (status != MR_OK && is_bad_record(reader)) {
-            report->first = report->bad_records++ ? report->first : bad;
-            status = MR_OK;
-        } else if (status != MR_OK && err) {
-            *err = bad;
+            report->first = report->bad_records++ ? report->first : said;
+            status = step_over(reader, &said);
+        }
+        if (status == MR_OK && mr_kafka_stopped(log, "checking", &said)) {
+            status = MR_FAIL;
         }
     }
-    mr_kafka_reader_close(reader);
-    return batch.end ? MR_OK : status == MR_OK ? MR_FAIL : status;
+    mr_kafka_reader_close(base);
+    if (status != MR_OK && err) {
+        *err = said;
+    }
+    return status;
 }
 
 enum mr_status mr_kafka_check(struct mr_log *base, const char *name, struct mr_check_report *report,
