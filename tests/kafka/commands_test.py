@@ -2,7 +2,6 @@
 silent or refuse."""
 import json
 import os
-import pathlib
 import signal
 import socket
 import subprocess
@@ -127,7 +126,7 @@ class WithoutBroker(harness.Case):
         self.assertIn('holds sasl.password and everyone on this machine may read it', err)
 
 
-class OnABroker(cluster.Case):
+class JobCase(cluster.Case):
     def write(self, kafka=''):
         return self.job(JOB.format(log=self.log, tag=self.tag, kafka=kafka))
 
@@ -135,10 +134,17 @@ class OnABroker(cluster.Case):
         cluster.tool('kafka-topics', '--bootstrap-server', self.broker.address, '--create',
                      '--topic', name + self.tag, *words)
 
-    def events(self, n, partitions=2):
-        self.produce('events' + self.tag, [{'d': f'd{i % 5}', 't': 60 * i} for i in range(n)],
-                     key='d', partitions=partitions)
+    def events(self, n, partitions=2, first=0):
+        events = [{'d': f'd{i % 5}', 't': 60 * i} for i in range(first, first + n)]
+        self.produce('events' + self.tag, events, key='d', partitions=partitions)
 
+    def tailed(self, name):
+        done = subprocess.run([harness.PROGRAM, 'tail', name + self.tag, '--log', self.log,
+                               '--until-end'], capture_output=True, check=False)
+        return done.stdout
+
+
+class OnABroker(JobCase):
     def test_what_was_produced_is_what_tail_prints(self):
         self.events(100)
         out, _ = self.millrace('tail', 'events' + self.tag, '--log', self.log, '--until-end')
@@ -235,10 +241,32 @@ class OnABroker(cluster.Case):
         self.assertLess(time.monotonic() - begun, 5)
         self.assertEqual(process.returncode, 0, err)
 
-    def tailed(self, name):
-        done = subprocess.run([harness.PROGRAM, 'tail', name + self.tag, '--log', self.log,
-                               '--until-end'], capture_output=True, check=False)
-        return done.stdout
+
+class Hung(JobCase):
+    def setUp(self):
+        super().setUp()
+        self.use(cluster.own())
+
+    def test_a_broker_that_falls_silent_does_not_hold_a_job_and_nothing_is_lost(self):
+        self.events(1000)
+        job = self.write()
+        process = self.start('run', job, '--dir', 'me', stderr=subprocess.PIPE)
+        harness.wait_for(lambda: self.tailed('rows'), 'rows')
+        self.events(100, first=1000)
+        broker = int((self.broker.folder / 'pid').read_text())
+        os.kill(broker, signal.SIGSTOP)
+        self.addCleanup(self.broker.close)
+        process.send_signal(signal.SIGTERM)
+        begun = time.monotonic()
+        _, err = process.communicate(timeout=30)
+        self.assertLess(time.monotonic() - begun, 5)
+        if process.returncode != 0:
+            self.assertEqual(process.returncode, 1, err)
+            self.assertIn(b'the broker did not answer in time; what was not committed', err)
+        os.kill(broker, signal.SIGCONT)
+        self.run_job(job, '--dir', 'me')
+        counts = [row['n'] for row in self.last_rows('rows' + self.tag, ['d']).values()]
+        self.assertEqual(sum(counts), 1100)
 
 
 class Secure(cluster.Case):
