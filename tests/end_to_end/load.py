@@ -8,6 +8,7 @@ import json
 import string
 import subprocess
 import threading
+import time
 from collections import defaultdict
 
 import frames
@@ -18,7 +19,8 @@ from oracle import Windows
 SENSORS = [f's{i}' for i in range(50)]
 DEVICES = [f'js220-{i:02}' for i in range(1, 9)]
 RETAIN_NS = 3600 * SECOND  # the default
-DISORDER_MS = 2000  # how far back an event may lie; below the grace of 5 s
+CHUNK = 1000               # lines written at once, at most
+DISORDER_MS = 2000         # how far back an event may lie; below the grace of 5 s
 
 # $tag makes the names of one run; $more is for one kind of log.
 EVENTS = string.Template('''
@@ -78,12 +80,12 @@ FRAME_STATS = {
 class Feeder(threading.Thread):
     """Feeds lines to one `millrace produce` after another; each start is a run of its own.
 
-    Every 10 ms it writes `lines` of them, `step_ms` of event time apart."""
+    It writes `rate` lines a second, `step_ms` of event time apart."""
 
-    def __init__(self, case, topic, generator, lines=20, step_ms=20):
+    def __init__(self, case, topic, generator, rate=2000, step_ms=20):
         super().__init__(daemon=True)
         self.case, self.topic, self.generator = case, topic, generator
-        self.lines, self.step_ms = lines, step_ms
+        self.rate, self.step_ms = rate, step_ms
         self.run_number, self.now_ms = 0, harness.nanoseconds('2026-11-01T00:00:00Z') // 10**6
         self.stopping, self.pause = False, threading.Event()
         self.process = None
@@ -104,13 +106,13 @@ class Feeder(threading.Thread):
         self.process = self.case.start('produce', self.topic, '--log', self.case.log, '--key',
                                        'sensor', '--partitions', 4, stdin=subprocess.PIPE,
                                        stderr=subprocess.DEVNULL)
-        number = 0
+        number, began = 0, time.monotonic()
         with contextlib.suppress(BrokenPipeError), self.process.stdin:
             while not self.stopping:
-                chunk = b''.join(self.line(number + i) for i in range(self.lines))
-                number += self.lines
-                self.process.stdin.write(chunk)
+                due = min(int((time.monotonic() - began) * self.rate), number + CHUNK)
+                self.process.stdin.write(b''.join(self.line(i) for i in range(number, due)))
                 self.process.stdin.flush()
+                number = due
                 self.pause.wait(0.01)
         self.process.wait()
 

@@ -57,7 +57,7 @@ AMOUNTS = {
     'kill_producers': amount('PRODUCER_KILLS', 3, 15),
 }
 RECORDS = amount('RECORDS', 50_000, 4_000_000)
-LINES, STEP_MS = (50, 4) if WHOLE else (20, 10)  # each 10 ms; 20 s of event time a second
+RATE, STEP_MS = (5000, 4) if WHOLE else (2000, 10)  # 20 s of event time a second
 
 
 def setUpModule():
@@ -75,7 +75,7 @@ class Chaos(cluster.Case):
         self.jobs = [self.job(load.EVENTS.substitute(names), 'events.yaml'),
                      self.job(load.FRAMES.substitute(names), 'frames.yaml')]
         self.fleet = fleet.Fleet(self, self.jobs, SLOTS)
-        self.feeder = load.Feeder(self, 'events', random.Random(SEED + 1), LINES, STEP_MS)
+        self.feeder = load.Feeder(self, 'events', random.Random(SEED + 1), RATE, STEP_MS)
         self.watches = [fleet.Watch(self, 'event-rows', 'sensor', load.SENSORS),
                         fleet.Watch(self, 'frame-rows', 'device', load.DEVICES)]
 
