@@ -150,6 +150,9 @@ static enum mr_commit judge(struct transaction *t, rd_kafka_error_t *error, bool
     if (rd_kafka_error_txn_requires_abort(error)) {
         bool sure = !deciding || !atomic_load(&writer->doubt);
         take_all_back(t);
+        if (deciding) { /* a record was refused: librdkafka has lost count of its sequence */
+            mr_kafka_writer_forget(writer);
+        }
         return !sure ? MR_UNKNOWN : is_no_member(code) ? MR_FENCED : MR_ABORTED;
     }
     if (rd_kafka_error_is_retriable(error) && mr_kafka_writer_stopping(writer)) {

@@ -342,9 +342,10 @@ enum mr_status mr_kafka_session_open(struct mr_log *base, const struct mr_sessio
         s->id = make_text(options->instance ? options->instance : "", options->instance ? "-" : "",
                           worker);
     }
-    mr_kafka_writer_init(&s->writer, log, s->job ? make_text(s->job, "-", s->id) : NULL);
+    char *id = s->job ? make_text(s->job, "-", s->id) : NULL;
+    status = mr_kafka_writer_init(&s->writer, log, id, err);
     s->group = (struct mr_kafka_group){.log = log, .job = s->job, .writer = s->id, .wake = -1};
-    if (s->job) {
+    if (s->job && status == MR_OK) {
         s->group.wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
         status = open_group(s, options, err);
     }

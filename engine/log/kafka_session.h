@@ -153,6 +153,7 @@ struct mr_kafka_writer {
     int64_t fenced_ns;  /* when somebody last took our id; 0: never */
     bool rival;         /* twice in a short time */
     int64_t timeout_ms; /* of a transaction */
+    size_t record_max;  /* key, value and headers of one record */
     struct mr_kafka_target *targets;
     size_t target_count, target;
     struct mr_kafka_pending *pending;
@@ -162,7 +163,8 @@ struct mr_kafka_writer {
     size_t failed, unsure; /* deliveries of a producer: not made; perhaps made */
     struct mr_error failure;
 };
-void mr_kafka_writer_init(struct mr_kafka_writer *writer, struct mr_kafka_log *log, char *id);
+enum mr_status mr_kafka_writer_init(struct mr_kafka_writer *writer, struct mr_kafka_log *log,
+                                    char *id, struct mr_error *err);
 void mr_kafka_writer_finish(struct mr_kafka_writer *writer);
 /* Makes the client if there is none; waits at most `timeout_ms` for the coordinator. MR_OK and
  * !ready: later again. */

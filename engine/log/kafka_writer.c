@@ -17,6 +17,7 @@
 #include <stdlib.h>
 
 #define FENCED_AGAIN_NS (30 * MR_SECOND)
+#define OVERHEAD        256 /* of a record alone in its batch; 1,000 is the least that can be set */
 
 static int64_t steady_ns(void) {
     return mr_real_clock.steady_ns(&mr_real_clock);
@@ -80,28 +81,33 @@ static void on_delivery(rd_kafka_t *client, const rd_kafka_message_t *message, v
     }
 }
 
-static enum mr_status make_client(struct mr_kafka_writer *writer, struct mr_error *err) {
-    enum mr_kafka_role role = writer->id ? MR_KAFKA_TRANSACTION : MR_KAFKA_PRODUCER;
-    rd_kafka_conf_t *conf;
+static int64_t number_of(const rd_kafka_conf_t *conf, const char *name) {
     char text[64];
     size_t size = sizeof text;
-    enum mr_status status = mr_kafka_conf(writer->log, role, &conf, err);
+    return rd_kafka_conf_get(conf, name, text, &size) == RD_KAFKA_CONF_OK ? strtoll(text, NULL, 10)
+                                                                          : 0;
+}
+
+static enum mr_kafka_role role_of(const struct mr_kafka_writer *writer) {
+    return writer->id ? MR_KAFKA_TRANSACTION : MR_KAFKA_PRODUCER;
+}
+
+static enum mr_status make_client(struct mr_kafka_writer *writer, struct mr_error *err) {
+    rd_kafka_conf_t *conf;
+    enum mr_status status = mr_kafka_conf(writer->log, role_of(writer), &conf, err);
     if (status != MR_OK) {
         return status;
     }
     if (writer->id) {
         rd_kafka_conf_set(conf, "transactional.id", writer->id, NULL, 0);
         rd_kafka_conf_interceptor_add_on_new(conf, "millrace", on_new, writer);
-        if (rd_kafka_conf_get(conf, "transaction.timeout.ms", text, &size) == RD_KAFKA_CONF_OK) {
-            writer->timeout_ms = strtoll(text, NULL, 10);
-        }
     } else {
         rd_kafka_conf_set(conf, "delivery.report.only.error", "true", NULL, 0);
         rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
         rd_kafka_conf_set_opaque(conf, writer);
     }
     atomic_store(&writer->doubt, false);
-    status = mr_kafka_client(writer->log, role, conf, &writer->client, err);
+    status = mr_kafka_client(writer->log, role_of(writer), conf, &writer->client, err);
     writer->ready = status == MR_OK && !writer->id;
     return status;
 }
@@ -208,8 +214,17 @@ bool mr_kafka_writer_renew(struct mr_kafka_writer *writer, struct mr_error *err)
 
 /* ---- Appending ------------------------------------------------------------------------------- */
 
-void mr_kafka_writer_init(struct mr_kafka_writer *writer, struct mr_kafka_log *log, char *id) {
+enum mr_status mr_kafka_writer_init(struct mr_kafka_writer *writer, struct mr_kafka_log *log,
+                                    char *id, struct mr_error *err) {
+    rd_kafka_conf_t *conf;
     *writer = (struct mr_kafka_writer){.log = log, .id = id, .bytes = mr_arena_create()};
+    enum mr_status status = mr_kafka_conf(log, role_of(writer), &conf, err);
+    if (status == MR_OK) {
+        writer->timeout_ms = number_of(conf, "transaction.timeout.ms");
+        writer->record_max = (size_t)number_of(conf, "message.max.bytes") - OVERHEAD;
+        rd_kafka_conf_destroy(conf);
+    }
+    return status;
 }
 
 void mr_kafka_writer_finish(struct mr_kafka_writer *writer) {
@@ -283,6 +298,21 @@ static int64_t timestamp_ms(int64_t timestamp_ns) {
     return timestamp_ns < millisecond ? 1 : timestamp_ns / millisecond;
 }
 
+static enum mr_status check_size(const struct mr_kafka_writer *writer,
+                                 const struct mr_append *record, struct mr_error *err) {
+    size_t bytes = record->key.length + record->value.length;
+    for (size_t i = 0; i < record->header_count; i++) {
+        bytes += record->headers[i].name.length + record->headers[i].value.length;
+    }
+    if (bytes <= writer->record_max) {
+        return MR_OK;
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "topic \"%s\": a record of %zu bytes is too large, this client sends at "
+                        "most %zu: raise its message.max.bytes, and max.message.bytes of the topic",
+                        record->topic, bytes, writer->record_max);
+}
+
 enum mr_status mr_kafka_writer_append(struct mr_kafka_writer *writer,
                                       const struct mr_append *record, struct mr_error *err) {
     enum mr_status status = find_target(writer, record->topic, &writer->target, err);
@@ -292,6 +322,9 @@ enum mr_status mr_kafka_writer_append(struct mr_kafka_writer *writer,
     }
     const struct mr_topic *topic = &writer->targets[writer->target].topic;
     status = mr_topic_admits(topic, topic->job, record, err);
+    if (status == MR_OK) {
+        status = check_size(writer, record, err);
+    }
     if (status != MR_OK) {
         return status;
     }

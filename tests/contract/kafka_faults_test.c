@@ -1,5 +1,5 @@
-/* What only Kafka can do to a session: members that pause or die, ids that are used twice, topics
- * that change under a job, groups that others use.
+/* What only Kafka can do to a session: members that pause or die, ids that are used twice, groups
+ * that others use.
  *
  * A member that pauses or dies is a process of its own: this program with the argument "worker",
  * which does what it is told on its standard input, a word a line, and answers by a line:
@@ -24,7 +24,6 @@ extern char **environ;
 static const struct mr_property properties[] = {
     {"session.timeout.ms", "1000"},
     {"heartbeat.interval.ms", "100"},
-    {"topic.metadata.refresh.interval.ms", "200"},
     {"queue.buffering.max.kbytes", "1000000"},
     {"max.poll.interval.ms", "1000"}, /* of one test */
 };
@@ -282,7 +281,9 @@ static void two_processes_with_one_id_are_told_so(void **state) {
 
 static struct mr_kafka_writer *make_writer(void) {
     struct mr_kafka_writer *writer = mr_allocate(sizeof *writer);
-    mr_kafka_writer_init(writer, (struct mr_kafka_log *)w->log, mr_copy_text(w->job));
+    assert_int_equal(
+        mr_kafka_writer_init(writer, (struct mr_kafka_log *)w->log, mr_copy_text(w->job), NULL),
+        MR_OK);
     return writer;
 }
 
@@ -323,89 +324,6 @@ static void a_producer_that_was_shut_out_takes_its_id_back_once(void **state) {
     free(writer);
     free(other);
     mr_assert_values(w->log, w->out, 0, "a b c");
-}
-
-static void a_record_that_the_broker_refuses_is_told_with_its_size(void **state) {
-    static char value[9 << 20];
-    struct mr_session *worker = open_instance(NULL), *producer = mr_open_producer(w->log);
-    struct mr_append record = {.topic = w->in, .timestamp_ns = -1, .value = {value, sizeof value}};
-    struct mr_error err;
-    assert_int_equal(mr_session_append(producer, &record, NULL), MR_OK);
-    assert_int_equal(mr_session_commit(producer, NULL, 0, &err), MR_ABORTED);
-    mr_assert_says(&err, "writing 9437184 bytes to topic");
-    mr_assert_says(&err, "max.message.bytes");
-    record.topic = w->out;
-    mr_append_text(worker, w->out, NULL, "before");
-    assert_int_equal(mr_session_append(worker, &record, NULL), MR_OK);
-    assert_int_equal(mr_session_commit(worker, NULL, 0, &err), MR_ABORTED);
-    mr_assert_says(&err, "writing 9437184 bytes to topic");
-    mr_append_text(worker, w->out, NULL, "after");
-    assert_int_equal(mr_session_commit(worker, NULL, 0, &err), MR_COMMITTED);
-    mr_session_close(worker);
-    mr_session_close(producer);
-    mr_assert_values(w->log, w->out, 0, "after");
-}
-
-/* ---- Topics that change ---------------------------------------------------------------------- */
-
-/* One request of librdkafka's own, which the engine never makes. */
-static rd_kafka_event_t *ask_broker(void (*request)(rd_kafka_t *, rd_kafka_queue_t *)) {
-    rd_kafka_t *admin;
-    assert_int_equal(mr_kafka_admin_client((struct mr_kafka_log *)w->log, &admin, NULL), MR_OK);
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(admin);
-    request(admin, queue);
-    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
-    assert_non_null(event);
-    assert_int_equal(rd_kafka_event_error(event), 0);
-    rd_kafka_queue_destroy(queue);
-    return event;
-}
-
-static void delete_two(rd_kafka_t *admin, rd_kafka_queue_t *queue) {
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, w->in, 0)->offset = 2;
-    rd_kafka_DeleteRecords_t *request = rd_kafka_DeleteRecords_new(list);
-    rd_kafka_DeleteRecords(admin, &request, 1, NULL, queue);
-    rd_kafka_DeleteRecords_destroy(request);
-    rd_kafka_topic_partition_list_destroy(list);
-}
-
-static void add_partition(rd_kafka_t *admin, rd_kafka_queue_t *queue) {
-    char text[256];
-    rd_kafka_NewPartitions_t *request = rd_kafka_NewPartitions_new(w->in, 2, text, sizeof text);
-    rd_kafka_CreatePartitions(admin, &request, 1, NULL, queue);
-    rd_kafka_NewPartitions_destroy(request);
-}
-
-static void records_that_are_gone_are_refused_with_both_offsets(void **state) {
-    struct mr_session *worker = open_instance(NULL);
-    struct mr_event event;
-    struct mr_error err;
-    for (int i = 0; i < 3; i++) {
-        mr_produce(w->log, w->in, 0, "x");
-    }
-    rd_kafka_event_destroy(ask_broker(delete_two));
-    mr_poll_for(worker, MR_EVENT_ASSIGNED, &event);
-    assert_int_equal(mr_session_start(worker, &event.source, 1, &err), MR_REJECT);
-    mr_assert_says(&err, "offset 1 is gone, the first one still there is 2");
-    assert_int_equal(mr_session_start(worker, &event.source, -1, &err), MR_OK);
-    mr_poll_for(worker, MR_EVENT_BATCH, &event);
-    assert_int_equal(event.batch.messages[0].offset, 2);
-    mr_session_close(worker);
-}
-
-static void a_partition_more_than_the_changelog_has_is_an_error(void **state) {
-    struct mr_session *worker = open_instance(NULL);
-    struct mr_error err = {""};
-    struct mr_event event;
-    int64_t deadline = mr_deadline();
-    mr_poll_for(worker, MR_EVENT_END, &event);
-    rd_kafka_event_destroy(ask_broker(add_partition));
-    while (mr_session_poll(worker, MR_TURN, &event, &err) == MR_OK) {
-        mr_wait_until(deadline, "the new partition");
-    }
-    mr_assert_says(&err, "now has 2 partitions");
-    mr_session_close(worker);
 }
 
 /* ---- The group ------------------------------------------------------------------------------- */
@@ -474,9 +392,6 @@ int main(int count, char **words) {
         TEST(two_processes_with_one_id_are_told_so),
         TEST(after_a_request_without_answer_the_producer_is_made_anew_and_fast),
         TEST(a_producer_that_was_shut_out_takes_its_id_back_once),
-        TEST(a_record_that_the_broker_refuses_is_told_with_its_size),
-        TEST(records_that_are_gone_are_refused_with_both_offsets),
-        TEST(a_partition_more_than_the_changelog_has_is_an_error),
         TEST(another_program_in_the_group_is_an_error),
         TEST(a_session_may_close_at_any_moment_of_its_joining),
         TEST(a_broker_that_is_not_there_is_waited_for_until_the_stop),
