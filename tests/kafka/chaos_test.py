@@ -203,6 +203,8 @@ class Chaos(cluster.Case):
 
     def report(self):
         print(', '.join(f'{name}: {n:,}' for name, n in self.done.items()))
+        for what, n in self.fleet.told().items():
+            print(f'{what}: {n:,}')
         print(f'SIGTERM to exit: at most {self.fleet.longest_end:.2f} s')
         for what, seconds in sorted(self.served_after.items()):
             print(f'every group had new rows after {what}: median {statistics.median(seconds):.1f}'

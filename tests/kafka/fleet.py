@@ -65,6 +65,15 @@ class Fleet:
                 raise AssertionError(f'slot {slot} ended by itself, exit code '
                                      f'{process.returncode}:\n{self.said(slot)}')
 
+    def told(self):
+        """How often the processes said what a chaos should make them say."""
+        text = ''.join((folder / 'stderr').read_text() for folder in self.folders)
+        return {what: text.count(words) for what, words in {
+            'commits that failed and were done again': 'a commit failed and is done again',
+            'commits refused, as another had the partitions': 'a commit came too late',
+            'open transactions of others ended': 'left a transaction open',
+        }.items()}
+
     def said(self, slot, bytes_=4000):
         return (self.folders[slot] / 'stderr').read_bytes()[-bytes_:].decode('utf-8', 'replace')
 
