@@ -147,7 +147,8 @@ enum mr_status mr_kafka_list(struct mr_log *log, struct mr_topic **topics, size_
                              struct mr_error *err);
 enum mr_status mr_kafka_bounds(struct mr_log *log, const struct mr_partition *source,
                                int64_t *first, int64_t *end, struct mr_error *err);
-/* The high watermark whatever transactions hold back: what a restore must reach. */
+/* The high watermark whatever transactions hold back: what a restore must reach. The partition is
+ * known to be there. */
 enum mr_status mr_kafka_true_end(struct mr_kafka_log *log, const struct mr_partition *source,
                                  int64_t *end, struct mr_error *err);
 /* The name and partitions of a topic as `client` sees it, which from then on knows its leaders.

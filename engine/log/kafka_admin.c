@@ -291,6 +291,7 @@ enum mr_status mr_kafka_list(struct mr_log *base, struct mr_topic **topics, size
 
 struct ends {
     const struct mr_partition *source;
+    bool first_too;
     int64_t first, end;
 };
 
@@ -313,37 +314,39 @@ static rd_kafka_resp_err_t ask_offset(rd_kafka_t *client, const struct mr_partit
 static rd_kafka_resp_err_t ask_ends(rd_kafka_t *client, void *arg,
                                     struct mr_kafka_attempt *attempt) {
     struct ends *ends = arg;
-    rd_kafka_resp_err_t code = ask_offset(client, ends->source, RD_KAFKA_OFFSET_BEGINNING,
-                                          attempt->timeout_ms, &ends->first);
+    int timeout_ms = attempt->timeout_ms;
+    rd_kafka_resp_err_t code =
+        ends->first_too
+            ? ask_offset(client, ends->source, RD_KAFKA_OFFSET_BEGINNING, timeout_ms, &ends->first)
+            : RD_KAFKA_RESP_ERR_NO_ERROR;
     return code ? code
-                : ask_offset(client, ends->source, RD_KAFKA_OFFSET_END, attempt->timeout_ms,
-                             &ends->end);
+                : ask_offset(client, ends->source, RD_KAFKA_OFFSET_END, timeout_ms, &ends->end);
 }
 
-static enum mr_status ends_of(struct mr_kafka_log *log, rd_kafka_t *client, struct ends *ends,
-                              struct mr_error *err) {
+static enum mr_status try_ends(struct mr_kafka_log *log, rd_kafka_t *client, struct ends *ends,
+                               struct mr_error *err) {
     char doing[MR_KAFKA_DOING_MAX];
-    struct mr_topic topic;
-    enum mr_status status = mr_kafka_partitions(log, client, ends->source->topic, &topic, err);
-    if (status == MR_OK) {
-        status = mr_topic_has(&topic, ends->source->partition, err);
-    }
-    if (status != MR_OK) {
-        return status;
-    }
+    const struct mr_kafka_call call = {doing, ask_ends, ends};
     snprintf(doing, sizeof doing, "asking for the end of topic \"%s\", partition %" PRIu32,
              ends->source->topic, ends->source->partition);
-    return mr_kafka_try(log, client, &(struct mr_kafka_call){doing, ask_ends, ends}, err);
+    return mr_kafka_try(log, client, &call, err);
 }
 
 enum mr_status mr_kafka_bounds(struct mr_log *base, const struct mr_partition *source,
                                int64_t *first, int64_t *end, struct mr_error *err) {
     struct mr_kafka_log *log = (struct mr_kafka_log *)base;
-    struct ends ends = {.source = source};
+    struct ends ends = {.source = source, .first_too = true};
+    struct mr_topic topic;
     rd_kafka_t *client;
     enum mr_status status = mr_kafka_reader_client(log, &client, err);
     if (status == MR_OK) {
-        status = ends_of(log, client, &ends, err);
+        status = mr_kafka_partitions(log, client, source->topic, &topic, err);
+    }
+    if (status == MR_OK) {
+        status = mr_topic_has(&topic, source->partition, err);
+    }
+    if (status == MR_OK) {
+        status = try_ends(log, client, &ends, err);
     }
     *first = ends.first;
     *end = ends.end;
@@ -356,7 +359,7 @@ enum mr_status mr_kafka_true_end(struct mr_kafka_log *log, const struct mr_parti
     rd_kafka_t *client;
     enum mr_status status = mr_kafka_admin_client(log, &client, err);
     if (status == MR_OK) {
-        status = ends_of(log, client, &ends, err);
+        status = try_ends(log, client, &ends, err);
     }
     *end = ends.end;
     return status;

@@ -280,8 +280,12 @@ enum mr_status mr_kafka_client(const struct mr_kafka_log *log, enum mr_kafka_rol
                                rd_kafka_conf_t *conf, rd_kafka_t **client, struct mr_error *err) {
     char said[TEXT_MAX] = "";
     rd_kafka_type_t type = (1U << role) & WRITERS ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER;
+    rd_kafka_conf_enable_sasl_queue(conf, 1);
     *client = rd_kafka_new(type, conf, said, sizeof said);
     if (*client) {
+        /* Else a client that nobody polls never gets its token (OAUTHBEARER); for the others it is
+         * an error that says so. */
+        rd_kafka_error_destroy(rd_kafka_sasl_background_callbacks_enable(*client));
         return MR_OK;
     }
     rd_kafka_conf_destroy(conf); /* it is taken only on success */

@@ -24,6 +24,7 @@ struct mr_kafka_reader {
     rd_kafka_t *client;
     bool own;     /* the client */
     bool started; /* librdkafka reads it */
+    bool warm;    /* the client knows the topic's leaders; under the log's lock */
     rd_kafka_topic_t *topic;
     rd_kafka_queue_t *queue;
     struct mr_kafka_batch batch;
@@ -42,13 +43,15 @@ static bool same(const struct mr_partition *a, const struct mr_partition *b) {
     return a->partition == b->partition && strcmp(a->topic, b->topic) == 0;
 }
 
-/* Whether the partition on the shared client is this reader's now. */
+/* Whether the partition on the shared client is this reader's now; and whether that client knows
+ * the topic's leaders, because it reads another partition of it. */
 static bool claim(struct mr_kafka_reader *reader) {
     struct mr_kafka_log *log = reader->log;
     bool free_yet = true;
     pthread_mutex_lock(&log->lock);
     for (const struct mr_kafka_reader *r = log->readers; r; r = r->after) {
         free_yet &= !same(&r->source, &reader->source);
+        reader->warm |= r->warm && strcmp(r->source.topic, reader->source.topic) == 0;
     }
     if (free_yet) {
         reader->after = log->readers;
@@ -71,11 +74,18 @@ static void give_back(struct mr_kafka_reader *reader) {
     pthread_mutex_unlock(&log->lock);
 }
 
+static void set_warm(struct mr_kafka_reader *reader, bool warm) {
+    pthread_mutex_lock(&reader->log->lock);
+    reader->warm = warm;
+    pthread_mutex_unlock(&reader->log->lock);
+}
+
 static enum mr_status choose_client(struct mr_kafka_reader *reader, struct mr_error *err) {
     if (claim(reader)) {
         return mr_kafka_reader_client(reader->log, &reader->client, err);
     }
     reader->own = true;
+    reader->warm = false;
     return mr_kafka_own_client(reader->log, MR_KAFKA_READER, NULL, &reader->client, err);
 }
 
@@ -128,10 +138,15 @@ static enum mr_status begin(struct mr_kafka_reader *reader, struct mr_error *err
     if (status != MR_OK) {
         return status;
     }
-    reader->topic = rd_kafka_topic_new(reader->client, reader->source.topic, NULL);
+    const char *source = reader->source.topic;
+    reader->topic = rd_kafka_topic_new(reader->client, source, NULL);
     reader->queue = rd_kafka_queue_new(reader->client);
-    /* With the leader known the first record is here in 5 ms, else in 500. */
-    status = mr_kafka_partitions(reader->log, reader->client, reader->source.topic, &topic, err);
+    /* With the leader known the first record is here in 5 ms, else in 500. But a request waits for
+     * the fetches of the readers that are open. */
+    if (!reader->warm) {
+        status = mr_kafka_partitions(reader->log, reader->client, source, &topic, err);
+        set_warm(reader, status == MR_OK);
+    }
     return status == MR_OK ? start(reader, err) : status;
 }
 
