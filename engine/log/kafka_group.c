@@ -60,10 +60,12 @@ static bool worked(struct mr_kafka_group *group, rd_kafka_error_t *error) {
     return false;
 }
 
-static void take_turns(struct mr_kafka_group *group, struct mr_kafka_seat *seat,
+void mr_kafka_seat_set(struct mr_kafka_group *group, struct mr_kafka_seat *seat,
                        enum mr_kafka_seat_state state) {
     group->started += state == MR_KAFKA_STARTED;
     group->started -= seat->state == MR_KAFKA_STARTED;
+    group->untold += state == MR_KAFKA_OWNED || state == MR_KAFKA_KNOWN;
+    group->untold -= seat->state == MR_KAFKA_OWNED || seat->state == MR_KAFKA_KNOWN;
     seat->state = state;
 }
 
@@ -88,7 +90,7 @@ static void give(struct mr_kafka_group *group) {
     for (uint32_t p = 0; p < group->count; p++) {
         struct mr_kafka_seat *seat = &group->seats[p];
         if (seat->revoked || seat->lost) {
-            take_turns(group, seat, MR_KAFKA_FREE);
+            mr_kafka_seat_set(group, seat, MR_KAFKA_FREE);
             seat->revoked = seat->lost = false;
         }
     }
@@ -103,17 +105,15 @@ static void take_new(struct mr_kafka_group *group, const rd_kafka_topic_partitio
         uint32_t partition = (uint32_t)list->elems[i].partition;
         if (partition < group->count) {
             struct mr_kafka_seat *seat = &group->seats[partition];
-            take_turns(group, seat, MR_KAFKA_OWNED);
+            mr_kafka_seat_set(group, seat, MR_KAFKA_OWNED);
             seat->revoked = seat->lost = false;
             seat->unstable_ns = 0;
         } else if (group->failed == MR_OK) {
-            group->failed = mr_error_set(&group->failure, MR_FAIL,
-                                         "topic \"%s\" now has %" PRIu32
-                                         " partitions or more, the job's changelog %" PRIu32
-                                         ": the job cannot take part %" PRIu32
-                                         ". Its state must move to a changelog with as "
-                                         "many partitions: stop the job and run it with --reset",
-                                         group->input, partition + 1, group->count, partition);
+            group->failed = mr_error_set(
+                &group->failure, MR_FAIL,
+                "topic \"%s\" now has %" PRIu32 " partitions or more, the job's changelog %" PRIu32
+                ": stop the job, delete its changelog, and run it with --reset",
+                group->input, partition + 1, group->count);
         }
     }
 }
@@ -204,15 +204,6 @@ void mr_kafka_group_watch(struct mr_kafka_group *group) {
     group->heard[0] = '\0';
 }
 
-bool mr_kafka_group_asks(const struct mr_kafka_group *group) {
-    for (uint32_t p = 0; p < group->count; p++) {
-        if (group->seats[p].state == MR_KAFKA_OWNED) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* ---- What the worker is told ----------------------------------------------------------------- */
 
 static bool tell(struct mr_kafka_group *group, uint32_t partition, enum mr_event_kind kind,
@@ -222,9 +213,10 @@ static bool tell(struct mr_kafka_group *group, uint32_t partition, enum mr_event
     if (kind == MR_EVENT_ASSIGNED) {
         event->offset = seat->committed;
         event->note = mr_slice_of(seat->note);
-        take_turns(group, seat, MR_KAFKA_TOLD);
+        mr_kafka_seat_set(group, seat, MR_KAFKA_TOLD);
     } else {
-        take_turns(group, seat, MR_KAFKA_OWNED); /* until it is given, with what was told before */
+        mr_kafka_seat_set(group, seat,
+                          MR_KAFKA_OWNED); /* until it is given, with what was told before */
     }
     return true;
 }
@@ -240,7 +232,7 @@ static bool tell_next(struct mr_kafka_group *group, bool assign, struct mr_event
     if (group->giving) {
         give(group);
     }
-    for (uint32_t p = 0; assign && p < group->count; p++) {
+    for (uint32_t p = 0; assign && group->untold > 0 && p < group->count; p++) {
         if (group->seats[p].state == MR_KAFKA_KNOWN) {
             return tell(group, p, MR_EVENT_ASSIGNED, event);
         }
@@ -258,7 +250,7 @@ enum mr_status mr_kafka_group_serve(struct mr_kafka_group *group, bool assign,
     if (tell_next(group, assign, event)) {
         return MR_OK;
     }
-    if (assign) {
+    if (assign && (group->untold > 0 || group->fencer)) {
         status = mr_kafka_offsets_ask(group, err);
     }
     if (status == MR_OK) {
@@ -307,7 +299,7 @@ enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct m
     seat->fetching = true;
     seat->next = offset;
     seat->at_end = false;
-    take_turns(group, seat, MR_KAFKA_STARTED);
+    mr_kafka_seat_set(group, seat, MR_KAFKA_STARTED);
     return MR_OK;
 }
 
@@ -319,7 +311,7 @@ void mr_kafka_group_reassign(struct mr_kafka_group *group) {
     }
     for (uint32_t p = 0; p < group->count; p++) {
         if (group->seats[p].state != MR_KAFKA_FREE) {
-            take_turns(group, &group->seats[p], MR_KAFKA_OWNED);
+            mr_kafka_seat_set(group, &group->seats[p], MR_KAFKA_OWNED);
             group->seats[p].unstable_ns = 0;
         }
     }

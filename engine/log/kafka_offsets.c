@@ -148,7 +148,8 @@ static bool ask_for_writer(struct mr_kafka_group *group) {
 
 /* ---- The answer ------------------------------------------------------------------------------ */
 
-static void take_committed(struct mr_kafka_seat *seat, const rd_kafka_topic_partition_t *answer) {
+static void take_committed(struct mr_kafka_group *group, struct mr_kafka_seat *seat,
+                           const rd_kafka_topic_partition_t *answer) {
     struct mr_slice metadata = {answer->metadata, answer->metadata_size}, writer, note;
     if (!mr_kafka_note_split(metadata, &writer, &note)) {
         note = (struct mr_slice){"", 0}; /* somebody set the offset by hand */
@@ -157,7 +158,7 @@ static void take_committed(struct mr_kafka_seat *seat, const rd_kafka_topic_part
     seat->note = mr_allocate(note.length + 1);
     memcpy(seat->note, note.data, note.length);
     seat->committed = answer->offset < 0 ? -1 : answer->offset;
-    seat->state = MR_KAFKA_KNOWN;
+    mr_kafka_seat_set(group, seat, MR_KAFKA_KNOWN);
     seat->unstable_ns = 0;
 }
 
@@ -190,7 +191,7 @@ static enum mr_status take_partition(struct mr_kafka_group *group,
         return take_failure(group, answer->err, rd_kafka_err2str(answer->err), err);
     }
     if (waits(seat)) {
-        take_committed(seat, answer);
+        take_committed(group, seat, answer);
         mr_kafka_wait_over(group->log, &group->asking);
     }
     return MR_OK;

@@ -120,7 +120,7 @@ static enum mr_status take_turns(struct kafka_session *s, struct mr_event *event
 static void sleep_until(struct kafka_session *s, int64_t until_ns) {
     int64_t left_ms = (until_ns - steady_ns() + 999999) / 1000000;
     uint64_t count;
-    if (mr_kafka_group_asks(&s->group) && left_ms > MR_KAFKA_SLICE_MS) {
+    if (s->group.untold > 0 && left_ms > MR_KAFKA_SLICE_MS) {
         left_ms = MR_KAFKA_SLICE_MS;
     }
     if (s->hungry && left_ms > MR_KAFKA_POKE_MS) {

@@ -78,10 +78,11 @@ struct mr_kafka_group {
     rd_kafka_t *member;
     rd_kafka_queue_t *events;
     struct mr_kafka_seat *seats; /* by partition */
-    uint32_t count, started, turn;
-    bool assigned; /* once, if only nothing */
-    bool giving;   /* a revocation is under way: handed over when all has been told */
-    bool closing;  /* hand over without a word                                      */
+    uint32_t count, turn;
+    uint32_t started, untold; /* seats that take turns; that the worker is still to be told of */
+    bool assigned;            /* once, if only nothing */
+    bool giving;              /* a revocation is under way: handed over when all has been told */
+    bool closing;             /* hand over without a word                                      */
     struct mr_error failure;
     enum mr_status failed;
     struct mr_kafka_wait asking, reading; /* stretches of waiting for a broker */
@@ -105,8 +106,8 @@ enum mr_status mr_kafka_group_serve(struct mr_kafka_group *group, bool assign,
 void mr_kafka_group_watch(struct mr_kafka_group *group);
 /* Only hears. */
 void mr_kafka_group_hear(struct mr_kafka_group *group);
-/* Whether something is to be asked again soon. */
-bool mr_kafka_group_asks(const struct mr_kafka_group *group);
+void mr_kafka_seat_set(struct mr_kafka_group *group, struct mr_kafka_seat *seat,
+                       enum mr_kafka_seat_state state);
 /* Whether it was told and not started. */
 bool mr_kafka_group_told(const struct mr_kafka_group *group, const struct mr_partition *source);
 enum mr_status mr_kafka_group_start(struct mr_kafka_group *group, const struct mr_partition *source,
