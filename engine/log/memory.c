@@ -224,10 +224,12 @@ static enum mr_status memory_reader_open(struct mr_log *base, const struct mr_pa
 
 static void next_kept(struct memory_reader *reader, struct mr_batch *batch) {
     size_t left = reader->kept_count - (size_t)reader->next;
+    size_t limit = reader->log->limit;
+    size_t most = limit && limit < MR_BATCH_RECORDS ? limit : MR_BATCH_RECORDS;
     *batch =
         (struct mr_batch){.source = mr_partition_at(reader->topic->topic.name, reader->partition),
                           .messages = reader->kept + reader->next,
-                          .count = left < MR_BATCH_RECORDS ? left : MR_BATCH_RECORDS,
+                          .count = left < most ? left : most,
                           .append_stamped = true};
     reader->next += (int64_t)batch->count;
 }
@@ -235,14 +237,14 @@ static void next_kept(struct memory_reader *reader, struct mr_batch *batch) {
 static enum mr_status memory_read(struct mr_reader *base, int64_t timeout_ns,
                                   struct mr_batch *batch, struct mr_error *err) {
     struct memory_reader *reader = (struct memory_reader *)base;
+    pthread_mutex_lock(&reader->log->lock);
     if (reader->kept) {
         next_kept(reader, batch);
     } else {
-        pthread_mutex_lock(&reader->log->lock);
         reader->next = mr_memory_partition_batch(reader->log, reader->topic, reader->partition,
                                                  reader->next, batch);
-        pthread_mutex_unlock(&reader->log->lock);
     }
+    pthread_mutex_unlock(&reader->log->lock);
     batch->end = batch->count == 0;
     return MR_OK;
 }

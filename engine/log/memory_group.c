@@ -56,7 +56,6 @@ static void move(struct mr_memory_share *share, uint32_t to) {
     share->former = share->owner;
     share->owner = to;
     share->heir = -1;
-    share->told = false;
     share->polls = 0;
     share->term++;
 }
@@ -82,13 +81,13 @@ static enum mr_event_kind look_at(struct mr_memory_member *member, uint32_t p) {
     struct mr_memory_share *share = &member->job->shares[p];
     struct mr_seat *seat = &member->ring.seats[p];
     bool knows = seat->state == MR_SEAT_ASSIGNED || seat->state == MR_SEAT_STARTED;
-    if (is_mine(member, p) && share->heir >= 0 && knows && !share->told) {
-        share->told = true;
+    if (is_mine(member, p) && share->heir >= 0 && knows) {
+        mr_ring_drop(&member->ring, seat);
+        seat->state = MR_SEAT_NEW; /* still its own, as if never told: until the next poll */
         return MR_EVENT_REVOKED;
     }
     if (is_mine(member, p) && share->heir >= 0) {
         move(share, (uint32_t)share->heir);
-        knows = false;
     }
     if (!is_mine(member, p) && seat->state != MR_SEAT_GONE) {
         if (knows && share->former == member->worker && share->polls > 0) {

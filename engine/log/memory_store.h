@@ -47,7 +47,6 @@ struct mr_memory_position {
 struct mr_memory_share {
     uint32_t owner;
     int64_t heir;    /* who gets it when the owner has been told and polls again; -1: nobody */
-    bool told;       /* the owner, of the heir                                               */
     uint32_t former; /* who had it before; it hears of that after so many polls              */
     int polls;
     uint64_t term; /* grows with every move                                                */

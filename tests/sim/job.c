@@ -75,7 +75,7 @@ static void add_stats(struct mr_buffer *out, const struct sim_job *job) {
 static void add_text(struct mr_buffer *out, const struct sim_job *job,
                      const struct sim_epoch *epoch) {
     static const char *const late[] = {"revise", "drop", "dead_letter"};
-    mr_buffer_text(out, "job: sim\nlog: \"memory:\"\n");
+    mr_buffer_text(out, "job: " SIM_JOB "\nlog: \"memory:\"\n");
     add_from(out, job);
     mr_buffer_text(out, "lateness: {");
     add_duration(out, "grace", epoch->grace_ns);

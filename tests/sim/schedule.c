@@ -6,6 +6,7 @@
  *   the machine loses power         what the producer had not committed is sent again
  *   the process is killed           between two steps
  *   an answer gets lost             the producer sends its tail twice
+ *   a partition moves               with notice; or without: its worker goes on as a zombie
  *
  * An epoch ends when everything was read to the end and committed; the next one runs the job with
  * other settings. The last one ends with --close. */
@@ -107,7 +108,8 @@ void sim_worker_replace(struct sim *sim, uint32_t number) {
     struct mr_worker_options options = {.worker = number,
                                         .workers = fleet->count,
                                         .until_end = fleet->until_end,
-                                        .close = epoch->close};
+                                        .close = epoch->close,
+                                        .crew = &fleet->crew};
     mr_worker_destroy(fleet->workers[number]);
     if (mr_worker_create(epoch->plan, sim->log, &sim->clock, &options, &fleet->workers[number],
                          &err) != MR_OK) {
@@ -131,8 +133,17 @@ static void start_fleet(struct sim *sim, bool until_end) {
     }
 }
 
+bool sim_is_fenced(const struct sim *sim, const char *text) {
+    return sim->fleet.zombies && strstr(text, "to another worker");
+}
+
 /* A worker failed: right if we made it, and then the whole process is gone. */
 static void expect_failure(struct sim *sim, const struct mr_error *err) {
+    if (sim_is_fenced(sim, err->text)) {
+        sim_tell(sim, "the workers are gone: %s", err->text);
+        kill_fleet(sim);
+        return;
+    }
     if (!sim->fleet.died && !sim->fault_armed) {
         sim_fail(sim, "a worker failed, and nobody made it fail: %s", err->text);
     }
@@ -204,6 +215,35 @@ static void lose_power(struct sim *sim) {
     open_producer(sim);
 }
 
+/* ---- Partitions that move ------------------------------------------------------------------- */
+
+#define ZOMBIE_POLLS 6
+
+static void move_a_partition(struct sim *sim) {
+    struct sim_fleet *fleet = &sim->fleet;
+    if (!sim->moves || fleet->count < 2 || !sim_chance(&sim->broker, 15)) {
+        return;
+    }
+    uint32_t partition = (uint32_t)sim_below(&sim->broker, sim->job.partitions);
+    uint32_t to = (uint32_t)sim_below(&sim->broker, fleet->count);
+    int polls = sim_chance(&sim->broker, 40) ? -1 : (int)sim_below(&sim->broker, ZOMBIE_POLLS);
+    sim_tell(sim, "partition %u goes to worker %u, %s", partition, to,
+             polls < 0 ? "after its commit" : "at once");
+    fleet->unsettled = true;
+    fleet->zombies |= polls >= 0;
+    mr_memory_log_move(sim->log, SIM_JOB, partition, to, polls);
+}
+
+/* Until everyone has heard what moved, and runs what it has. */
+static void settle(struct sim *sim) {
+    for (uint32_t i = 0; i < sim->fleet.count; i++) {
+        for (int n = 0; n < 2 * ZOMBIE_POLLS * SIM_PARTITIONS && sim->fleet.count > 0; n++) {
+            step_worker(sim, i);
+        }
+    }
+    sim->fleet.unsettled = sim->fleet.zombies = false;
+}
+
 static void break_something(struct sim *sim) {
     if (sim->faults_left == 0 || sim->fleet.count == 0) {
         return;
@@ -259,6 +299,9 @@ static void be_silent(struct sim *sim) {
 
 static void check_cells(struct sim *sim) {
     struct sim_fleet *fleet = &sim->fleet;
+    if (fleet->unsettled && !fleet->watch.reach && !sim->fault_armed) {
+        settle(sim);
+    }
     if (fleet->count > 0 && !fleet->watch.reach && !sim->fault_armed) {
         sim_cells_check(sim, (uint32_t)sim_below(&sim->random, fleet->count));
     }
@@ -269,6 +312,7 @@ static void check_cells(struct sim *sim) {
 static void live(struct sim *sim) {
     size_t target = 10 + (size_t)sim_below(&sim->random, 60);
     for (size_t sent = 0; sent < target;) {
+        move_a_partition(sim);
         switch (sim_below(&sim->random, 16)) {
         case 0:
         case 1:
@@ -330,11 +374,14 @@ static void read_to_the_end(struct sim *sim) {
         if (sim->fleet.count == 0) {
             start_fleet(sim, true);
         }
+        move_a_partition(sim);
         if (sim_chance(&sim->random, 10)) {
             break_something(sim);
         } else if (!all_done(sim)) {
             step_any(sim);
             pass(sim, sim_chance(&sim->random, 10) ? SIM_QUANTUM : 0); /* a pause ends */
+        } else if (sim->fleet.unsettled) {
+            settle(sim);
         } else if (finish_workers(sim)) {
             break;
         }

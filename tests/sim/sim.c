@@ -11,7 +11,8 @@
 
 static struct sim *running; /* for the diagnostics below */
 
-/* In the place of the engine's diagnostics. It warns of commits that failed, and only of those. */
+/* In the place of the engine's diagnostics. It warns of commits that failed, and only of those:
+ * those of zombies, and the one that was made to fail. */
 void mr_note(const char *format, ...) {
     (void)format;
 }
@@ -22,6 +23,10 @@ void mr_warn(const char *format, ...) {
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    if (running && sim_is_fenced(running, text)) {
+        sim_tell(running, "%s", text);
+        return;
+    }
     if (!running || !running->fault_armed) {
         sim_fail(running, "a warning that nobody asked for: %s", text);
     }
@@ -82,6 +87,15 @@ static void open_log(struct sim *sim) {
         mr_log_create(sim->log, &input, &err) != MR_OK) {
         sim_fail(sim, "the log does not open: %s", err.text);
     }
+    sim->moves = sim_chance(&sim->broker, 40);
+    if (sim_chance(&sim->broker, 50)) {
+        sim_tell(sim, "commits leave gaps in the offsets");
+        mr_memory_log_gaps(sim->log);
+    }
+    if (sim_chance(&sim->broker, 50)) {
+        sim_tell(sim, "changelogs give older versions and tombstones");
+        mr_memory_log_versions(sim->log);
+    }
 }
 
 static void run(uint64_t seed, bool verbose) {
@@ -89,6 +103,7 @@ static void run(uint64_t seed, bool verbose) {
     sim->seed = seed;
     sim->verbose = verbose;
     sim->random.state = seed;
+    sim->broker.state = ~seed;
     sim->clock = mr_virtual_clock(INT64_C(1790000000) * MR_SECOND);
     running = sim;
     sim->messages = mr_allocate_array(SIM_MESSAGES, struct sim_message);
@@ -134,6 +149,7 @@ int main(int count, char **arguments) {
             return 2;
         }
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* what a run that does not end has told can be read */
     for (uint64_t seed = from; seed < from + seeds; seed++) {
         run(seed, verbose);
     }

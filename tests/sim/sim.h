@@ -85,15 +85,20 @@ struct sim_fleet {
     struct mr_worker *workers[3];
     uint32_t count; /* 0: not running */
     bool until_end;
+    struct mr_crew crew;
     struct mr_worker_watch watch;
     int fuse; /* commit steps until the process dies; 0: never */
     bool died;
+    bool unsettled; /* a partition has moved since everybody was made to hear of it */
+    bool zombies;   /* and one without notice                                       */
 };
 
 struct sim {
     uint64_t seed;
     bool verbose;
     struct sim_random random;
+    struct sim_random broker; /* what the log does as a broker would  */
+    bool moves;               /* partitions go from worker to worker  */
     struct sim_job job;
     struct mr_clock clock;
     struct mr_log *log;
@@ -117,6 +122,7 @@ void sim_fail(const struct sim *sim, const char *format, ...)
     __attribute__((format(printf, 2, 3), noreturn));
 /* With --verbose. */
 void sim_tell(const struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define SIM_JOB    "sim"
 #define SIM_TOPIC  "input"
 #define SIM_OUTPUT "output"
 
@@ -129,6 +135,8 @@ void sim_plan_load(struct sim *sim, struct sim_epoch *epoch);
 
 /* schedule.c: plays the whole life of the job; the last workers are left for their counters. */
 void sim_play(struct sim *sim);
+/* Whether this says that a commit was fenced, as that of a zombie must be. */
+bool sim_is_fenced(const struct sim *sim, const char *text);
 /* Destroys a worker, whatever it has not committed, and makes another in its place. */
 void sim_worker_replace(struct sim *sim, uint32_t number);
 
