@@ -212,9 +212,10 @@ static void set_table(rd_kafka_conf_t *conf, enum mr_kafka_role role, const stru
 
 /* What is told by other means (errors that are waited for, partitions that are lost, transactions
  * that are repeated) or concerns nobody (a property of the other kind of client). */
-static const char *const quiet[] = {"FAIL",      "ERROR",    "CONFWARN",   "SESSTMOUT",  "MAXPOLL",
-                                    "TXNERR",    "ADDPARTS", "ADDOFFSETS", "FATAL",      "GETPID",
-                                    "TERMINATE", "REQTMOUT", "HEARTBEAT",  "COMMITFAIL", NULL};
+static const char *const quiet[] = {"FAIL",       "ERROR",     "CONFWARN",   "AUTOCREATE",
+                                    "SESSTMOUT",  "MAXPOLL",   "TXNERR",     "ADDPARTS",
+                                    "ADDOFFSETS", "FATAL",     "GETPID",     "TERMINATE",
+                                    "REQTMOUT",   "HEARTBEAT", "COMMITFAIL", NULL};
 
 /* Whether this kind was not shown within the last minute. */
 static bool is_new_line(const char *facility) {
