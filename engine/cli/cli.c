@@ -97,7 +97,7 @@ static void print_usage(const struct mr_command *const *commands, FILE *out) {
         fprintf(out, "  %-10s %s\n", (*commands)->name, (*commands)->summary);
     }
     fputs("\n`millrace help COMMAND` tells the rest of it.\n"
-          "Exit codes: 0 ok, 1 failed, 2 wrong command line, 78 bad job file.\n",
+          "Exit codes: 0 ok, 1 failed, 2 wrong command line, 78 bad job file or properties.\n",
           out);
 }
 

@@ -311,6 +311,8 @@ const struct mr_command mr_tail_command = {
     .flags = flag_rows,
     .flags_size = sizeof(struct flags),
     .run = tail,
-    .details = "The partitions are merged in the order of appending. A waveform frame is shown as\n"
-               "one line about it. Without --until-end it waits for more until it is interrupted.",
+    .details =
+        "The partitions are merged in the order of appending, or by the producers' times where\n"
+        "a topic of Kafka keeps those. A waveform frame is shown as one line about it. Without\n"
+        "--until-end it waits for more until it is interrupted.",
 };
