@@ -17,7 +17,7 @@
 #include <syslog.h>
 
 #define TEXT_MAX    512 /* of librdkafka's messages */
-#define SECRET_TAIL 6   /* letters that give too much away */
+#define SECRET_PART 6   /* letters in a row give too much away */
 
 enum {
     ADMIN = 1 << MR_KAFKA_ADMIN,
@@ -119,25 +119,30 @@ bool mr_kafka_is_secret(const char *name) {
     return false;
 }
 
-static void star(char *text, const char *secret) {
-    size_t length = strlen(secret);
-    for (char *at = text; (at = strstr(at, secret)); at += length) {
-        memset(at, '*', length);
+/* Marks what is found in `text` of each `length` letters in a row of the secret. */
+static void mark(const char *text, const char *secret, size_t length, char *hidden) {
+    for (const char *part = secret; part + length <= secret + strlen(secret); part++) {
+        const char *end = text + strlen(text);
+        for (const char *at = text; (at = memmem(at, (size_t)(end - at), part, length)); at++) {
+            memset(hidden + (at - text), '*', length);
+        }
     }
 }
 
-/* Messages of parsers show where in a value they stopped: its end, from there. */
+/* Messages are cut, and parsers show a value from where they stopped: so parts count too. */
 void mr_kafka_clean(const struct mr_kafka_log *log, char *text) {
+    char *hidden = mr_allocate(strlen(text) + 1);
     for (size_t i = 0; i < log->property_count; i++) {
         const char *value = log->properties[i].value;
-        if (!*value || !mr_kafka_is_secret(log->properties[i].name)) {
-            continue;
-        }
-        star(text, value);
-        for (const char *tail = value + 1; strlen(tail) >= SECRET_TAIL; tail++) {
-            star(text, tail);
+        size_t length = strlen(value);
+        if (length > 0 && mr_kafka_is_secret(log->properties[i].name)) {
+            mark(text, value, length < SECRET_PART ? length : SECRET_PART, hidden);
         }
     }
+    for (size_t i = 0; text[i]; i++) {
+        text[i] = hidden[i] ? hidden[i] : text[i];
+    }
+    free(hidden);
 }
 
 /* ---- Properties ----------------------------------------------------------------------------- */

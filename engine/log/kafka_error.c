@@ -186,7 +186,7 @@ enum mr_status mr_kafka_fail(const struct mr_kafka_log *log, const char *doing,
                              rd_kafka_resp_err_t code, const char *reason, struct mr_error *err) {
     const struct remedy *remedy = find_remedy(code);
     struct mr_buffer text = {0};
-    char said[512] = "";
+    char said[1024] = "";
     if (reason && *reason && strcmp(reason, rd_kafka_err2str(code)) != 0) {
         snprintf(said, sizeof said, " (%s)", reason);
         mr_kafka_clean(log, said);
@@ -208,12 +208,14 @@ void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg) 
     if (code == E(_ALL_BROKERS_DOWN)) {
         return; /* it follows the one that says why */
     }
-    pthread_mutex_lock(&log->lock);
-    log->heard = (rd_kafka_resp_err_t)code;
     const char *timing = strstr(reason, " (after "); /* "1ms in state CONNECT, ..." */
     int length = timing ? (int)(timing - reason) : (int)strlen(reason);
-    snprintf(log->heard_text, sizeof log->heard_text, "%.*s", length, reason);
-    mr_kafka_clean(log, log->heard_text);
+    char text[1024];
+    snprintf(text, sizeof text, "%.*s", length, reason);
+    mr_kafka_clean(log, text);
+    pthread_mutex_lock(&log->lock);
+    log->heard = (rd_kafka_resp_err_t)code;
+    snprintf(log->heard_text, sizeof log->heard_text, "%.*s", MR_KAFKA_REASON_MAX - 1, text);
     pthread_mutex_unlock(&log->lock);
 }
 

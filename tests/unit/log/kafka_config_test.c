@@ -131,9 +131,9 @@ static void a_secret_within_a_sentence_of_librdkafka_is_starred(void **state) {
     char text[] = "ann: hunter2 and hunter2 in /keys/a";
     mr_kafka_clean(&log, text);
     assert_string_equal(text, "ann: ******* and ******* in /keys/a");
-    char tail[] = "not understood from: unter2, nter2";
-    mr_kafka_clean(&log, tail);
-    assert_string_equal(tail, "not understood from: ******, nter2");
+    char parts[] = "not understood from: unter2, nter2; cut: hunter";
+    mr_kafka_clean(&log, parts);
+    assert_string_equal(parts, "not understood from: ******, nter2; cut: ******");
 }
 
 static void a_client_that_cannot_be_made_says_why(void **state) {
