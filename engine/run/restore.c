@@ -168,6 +168,20 @@ void mr_restore_tell(const struct mr_task *task, struct mr_log *log) {
             task->source.partition, mr_format_count(mr_store_cells(task->store), cells), share);
 }
 
+/* Keys come in any order and a million cells fit no cache: ask for them some records ahead. */
+static void prefetch(struct mr_task *task, const struct mr_batch *batch, size_t i) {
+    static const size_t distance[4] = {12, 9, 6, 3};
+    if (i + distance[0] < batch->count) {
+        task->ahead[(i + distance[0]) % MR_AHEAD] =
+            mr_store_record_hash(batch->messages[i + distance[0]].key);
+    }
+    for (int stage = 0; stage < 4; stage++) {
+        if (i + distance[stage] < batch->count) {
+            mr_store_prefetch(task->store, task->ahead[(i + distance[stage]) % MR_AHEAD], stage);
+        }
+    }
+}
+
 enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t timeout_ns,
                                bool *came, struct mr_error *err) {
     struct mr_restore *restore = task->restore;
@@ -178,6 +192,7 @@ enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t
         status = mr_reader_read(restore->reader, timeout_ns, &batch, err);
     }
     for (size_t i = 0; i < batch.count && status == MR_OK; i++) {
+        prefetch(task, &batch, i);
         status = take(task, &batch.messages[i], err);
         restore->position = batch.messages[i].offset + 1;
     }

@@ -170,6 +170,12 @@ static enum mr_status unpack_measures(struct mr_store *store, struct mr_cell *ce
     return MR_OK;
 }
 
+static void drop_packed(struct mr_store *store, struct mr_cell *cell) {
+    store->bytes -= cell->packed.length;
+    free((void *)(uintptr_t)cell->packed.data);
+    cell->packed = (struct mr_slice){0};
+}
+
 enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, struct mr_error *err) {
     if (cell->accumulators) {
         return MR_OK;
@@ -177,9 +183,7 @@ enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, str
     mr_cell_give_block(store, cell);
     enum mr_status status = unpack_measures(store, cell, cell->packed, err);
     if (status == MR_OK) {
-        store->bytes -= cell->packed.length;
-        free((void *)(uintptr_t)cell->packed.data);
-        cell->packed = (struct mr_slice){0};
+        drop_packed(store, cell);
     }
     return status;
 }
@@ -212,10 +216,27 @@ static int64_t key_start(struct mr_slice key) {
     return (int64_t)(start ^ (UINT64_C(1) << 63));
 }
 
-/* The cell, open and with empty accumulators, whatever an older record has said of it. */
+/* As it was before anything was added to it; the bodies keep what they have reserved. */
+static void empty(struct mr_store *store, struct mr_cell *cell) {
+    if (!cell->accumulators) {
+        drop_packed(store, cell);
+        mr_cell_give_block(store, cell);
+        return;
+    }
+    for (size_t i = 0; i < store->measures->count; i++) {
+        cell->accumulators[i].length = 0;
+        memset(cell->accumulators[i].head, 0, store->measures->items[i].aggregate->head_size);
+    }
+}
+
+/* The cell with empty accumulators, whatever an older record has said of it. */
 static struct mr_cell *empty_window(struct mr_store *store, struct mr_slice group,
-                                    struct mr_span span) {
+                                    struct mr_span span, bool closed) {
     struct mr_cell *cell = mr_store_window(store, group, span, false);
+    if (cell && cell->span.end_ns == span.end_ns && cell->closed <= closed) {
+        empty(store, cell);
+        return cell;
+    }
     if (cell) {
         mr_cell_forget(store, cell);
     }
@@ -234,14 +255,15 @@ static enum mr_status restore_window(struct mr_store *store, struct mr_slice key
     }
     struct mr_slice group = {key.data + 9, key.length - 9};
     struct mr_slice packed = {(const char *)reader->at, (size_t)(reader->end - reader->at)};
-    struct mr_cell *cell = empty_window(store, group, span);
+    bool closed = flags.data[0] & 1;
+    struct mr_cell *cell = empty_window(store, group, span, closed);
     cell->rev = (uint32_t)rev;
     cell->logged = true;
     enum mr_status status = unpack_measures(store, cell, packed, err);
     if (status != MR_OK) {
         return status;
     }
-    if (flags.data[0] & 1) {
+    if (closed && !cell->closed) {
         mr_ends_close(store, cell);
     }
     settle(store, cell, packed);
@@ -258,6 +280,12 @@ static void forget_key(struct mr_store *store, struct mr_slice key, bool keyed) 
     if (cell) {
         mr_cell_forget(store, cell);
     }
+}
+
+uint64_t mr_store_record_hash(struct mr_slice key) {
+    bool window = key.length >= 9 && key.data[0] == 'w';
+    return window ? mr_store_hash((struct mr_slice){key.data + 9, key.length - 9}, key_start(key))
+                  : 0;
 }
 
 enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, struct mr_slice value,

@@ -99,6 +99,7 @@ size_t mr_store_cells(const struct mr_store *store);
  * its slot, 1 the cell, 2 its accumulators, 3 their bodies; each needs the one before to have
  * arrived. */
 uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns);
+uint64_t mr_store_record_hash(struct mr_slice key); /* of a changelog's record */
 void mr_store_prefetch(const struct mr_store *store, uint64_t hash, int stage);
 
 #endif
