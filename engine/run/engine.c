@@ -41,22 +41,23 @@ static void tell_waiting(const struct thread *thread, int64_t *told_ns) {
 }
 
 static bool goes_on(const struct thread *thread) {
-    return thread->status == MR_OK && !*thread->stop && !*thread->failed;
+    return thread->status == MR_OK && !*thread->stop && !*thread->failed &&
+           !mr_worker_done(thread->worker);
 }
 
 static void *work(void *arg) {
     struct thread *thread = arg;
     int64_t poll_ns = thread->crew ? END_POLL_NS : POLL_NS;
     int64_t told_ns = mr_real_clock.steady_ns(&mr_real_clock);
-    do {
-        while (goes_on(thread) && !mr_worker_done(thread->worker)) {
+    do { /* again when the last commit failed */
+        while (goes_on(thread)) {
             thread->status = mr_worker_step(thread->worker, poll_ns, &thread->err);
             tell_waiting(thread, &told_ns);
         }
         if (thread->status == MR_OK) {
             thread->status = mr_worker_finish(thread->worker, &thread->err);
         }
-    } while (goes_on(thread) && !mr_worker_done(thread->worker)); /* its last commit failed */
+    } while (goes_on(thread));
     if (thread->status != MR_OK) {
         *thread->failed = true;
     }

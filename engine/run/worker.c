@@ -332,10 +332,11 @@ static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *er
 
 /* ---- The loop's body ------------------------------------------------------------------------ */
 
-/* The log's end was told, and nothing came. */
-static enum mr_status quiet(struct mr_worker *worker, struct mr_task *task, int64_t end,
-                            struct mr_error *err) {
-    task->reached = end;
+/* The log's end was told, and nothing came. While a broker was away its silence was nobody's. */
+static enum mr_status quiet(struct mr_worker *worker, struct mr_task *task,
+                            const struct mr_event *event, struct mr_error *err) {
+    task->reached = event->offset;
+    task->silence.begun = task->silence.begun && !event->anew;
     if (at_end(task)) {
         place(worker, task->source.partition, MR_AT_END);
     }
@@ -394,7 +395,7 @@ static enum mr_status take_event(struct mr_worker *worker, const struct mr_event
     case MR_EVENT_BATCH:
         return batch(worker, worker->tasks[partition], &event->batch, err);
     case MR_EVENT_END:
-        return quiet(worker, worker->tasks[partition], event->offset, err);
+        return quiet(worker, worker->tasks[partition], event, err);
     }
     return status;
 }

@@ -40,6 +40,7 @@ static enum mr_status poll(struct mr_session *session, int64_t timeout_ns, struc
         *event = (struct mr_event){0};
     }
     event->offset += event->kind == MR_EVENT_END ? mr_script.markers : 0;
+    event->anew = event->kind == MR_EVENT_END && mr_script.anew;
     return status;
 }
 

@@ -14,6 +14,7 @@ struct mr_script {
     bool gone[MR_SCRIPT_PARTITIONS];    /* nothing is told of these                           */
     bool slow[MR_SCRIPT_PARTITIONS];    /* reading these changelogs gives nothing, for now    */
     int64_t markers;                    /* so many places behind the last record of the input */
+    bool anew;                          /* ENDs say that the broker was away              */
     enum mr_commit outcome;             /* of commits of a job                                */
     const struct mr_message *changelog; /* what readers of a changelog give, if not NULL      */
     size_t changelog_count;

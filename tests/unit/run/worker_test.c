@@ -11,7 +11,7 @@
 static const char job[] = "job: j\n"
                           "from: {topic: in, format: json, key: k, partitioned: true,\n"
                           "       timestamp: {field: t, unit: s}}\n"
-                          "lateness: {grace: 0s}\n"
+                          "lateness: {grace: 0s, idle: 30s}\n"
                           "group_by: [k]\n"
                           "window: {every: 10s}\n"
                           "stats: {n: count}\n"
@@ -240,6 +240,25 @@ static void a_crew_is_done_when_all_partitions_are_at_their_ends(void **state) {
     assert_false(mr_worker_done(first));
 }
 
+static void a_silence_begins_anew_when_the_broker_is_back(void **state) {
+    struct fixture *f = *state;
+    send(f, 0, 5);
+    struct mr_worker *worker = start_one(f);
+    step(f, worker, 5);
+    f->clock.virtual_ns += 60 * MR_SECOND;
+    mr_script.anew = true;
+    step(f, worker, 1);
+    mr_script.anew = false;
+    f->clock.virtual_ns += 29 * MR_SECOND;
+    step(f, worker, 1);
+    commit(f, worker);
+    assert_int_equal(rows(f), 0);
+    f->clock.virtual_ns += MR_SECOND;
+    step(f, worker, 1);
+    commit(f, worker);
+    assert_int_equal(rows(f), 1);
+}
+
 /* ---- Partitions that go --------------------------------------------------------------------- */
 
 static void what_was_done_is_committed_when_a_partition_is_revoked(void **state) {
@@ -424,6 +443,7 @@ int main(void) {
         TEST(a_worker_that_was_told_of_no_partition_yet_is_not_done, one_partition),
         TEST(a_worker_that_restores_is_not_done, one_partition),
         TEST(a_crew_is_done_when_all_partitions_are_at_their_ends, two_partitions),
+        TEST(a_silence_begins_anew_when_the_broker_is_back, one_partition),
         TEST(what_was_done_is_committed_when_a_partition_is_revoked, two_partitions),
         TEST(a_partition_that_is_revoked_while_it_is_restored_is_forgotten, one_partition),
         TEST(nothing_of_a_lost_partition_is_committed, two_partitions),
