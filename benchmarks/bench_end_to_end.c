@@ -11,134 +11,45 @@
  *
  *   bench_end_to_end frames|commit|restore|memory [ROUNDS]
  *   bench_end_to_end events|profile [ROUNDS [thousand|million]] */
-#include "benchmarks/input.h"
-#include "operators/kernels/kernels.h"
+#include "benchmarks/bare.h"
 
 #include <inttypes.h>
-#include <millrace/expression.h>
 #include <millrace/json.h>
-#include <millrace/waveform.h>
 #include <stdlib.h>
 
 /* ---- Frames --------------------------------------------------------------------------------- */
 
-static const char frames_job[] = "from: {topic: waveforms, format: waveform}\n"
-                                 "let: {power: current * voltage}\n"
-                                 "group_by: [device]\n"
-                                 "window: {every: 1m}\n"
-                                 "stats:\n"
-                                 "  n: count\n"
-                                 "  i_mean: mean(current)\n  i_std: std_pop(current)\n"
-                                 "  i_max: max(current)\n  charge: integral(current)\n"
-                                 "  i_p99: quantile(current, 0.99)\n"
-                                 "  v_mean: mean(voltage)\n  v_min: min(voltage)\n"
-                                 "  v_p50: median(voltage)\n"
-                                 "  p_mean: mean(power)\n  p_std: std_pop(power)\n"
-                                 "  p_max: max(power)\n  energy: integral(power)\n"
-                                 "  p_p99: quantile(power, 0.99)\n";
-
-/* The bare loop: copy, decode (with its checksum), multiply, and every measure of the plan, into
- * one set of accumulators per device. No log, no cells, no time. */
-struct bare {
-    struct mr_plan *plan;
-    struct mr_accumulator *accumulators; /* devices * measures */
-    struct mr_arena *arena;
-    void *codec;
-    char *copy;
-};
-
-static void bare_part(const struct bare *bare, const struct mr_record *record,
-                      struct mr_accumulator *accumulators) {
-    const struct mr_measures *measures = &bare->plan->measures;
-    for (size_t i = 0, n; i < measures->count; i += n) {
-        int slot = measures->items[i].slot;
-        for (n = 1; i + n < measures->count && measures->items[i + n].slot == slot; n++) {
-        }
-        for (size_t at = 0; at < record->samples; at += MR_BLOCK) {
-            struct mr_summary summary;
-            struct mr_part part = {.n = record->samples - at < MR_BLOCK ? record->samples - at
-                                                                        : MR_BLOCK,
-                                   .seconds = 1 / record->rate_hz,
-                                   .record = record,
-                                   .first = at};
-            if (slot >= 0) {
-                part.f32 = record->values[slot].f32 + at;
-                mr_summarise_f32(part.f32, part.n, &summary);
-                part.summary = &summary;
-            }
-            for (size_t k = i; k < i + n; k++) {
-                measures->items[k].aggregate->add(&accumulators[k], measures->items[k].settings,
-                                                  &part);
-            }
-        }
-    }
-}
-
-static void bare_message(const struct bare *bare, const struct mr_message *message, int devices) {
-    struct mr_message copy = *message;
-    struct mr_decoded decoded = {0};
-    memcpy(bare->copy, message->value.data, message->value.length);
-    copy.value.data = bare->copy;
-    mr_arena_reset(bare->arena);
-    bare->plan->codec->decode(bare->codec, &copy, bare->arena, &decoded);
-    if (decoded.count != 1) {
-        fprintf(stderr, "bench_end_to_end: %s\n", decoded.reason.text);
-        exit(1);
-    }
-    const struct mr_assignments *let = bare->plan->steps[1].options;
-    mr_expression_value(let->items[0].expression, &decoded.records[0], bare->arena,
-                        &decoded.records[0].values[let->items[0].slot]);
-    size_t device = (size_t)(message->offset % devices);
-    bare_part(bare, &decoded.records[0], &bare->accumulators[device * bare->plan->measures.count]);
-}
-
 static double bare_frames(struct input *input, int devices) {
     struct mr_error err;
-    struct bare bare = {.plan = mr_bench_load(frames_job, "1s"),
-                        .arena = mr_arena_create(),
-                        .copy = mr_allocate(MR_FRAME_MAX)};
-    const struct mr_measures *measures = &bare.plan->measures;
-    size_t count = (size_t)devices * measures->count;
-    bare.accumulators = mr_allocate_array(count, struct mr_accumulator);
-    for (size_t i = 0; i < count; i++) {
-        bare.accumulators[i].head =
-            mr_allocate(measures->items[i % measures->count].aggregate->head_size);
-    }
+    struct bare *bare = mr_bare_create(devices);
     struct mr_reader *reader;
     struct mr_batch batch;
     struct mr_partition source = {"waveforms", 0};
-    if (bare.plan->codec->open(&bare.plan->input, false, &bare.codec, &err) != MR_OK ||
-        mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
+    if (mr_reader_open(input->log, &source, 0, &reader, &err) != MR_OK) {
         mr_bench_die("bare loop", &err);
     }
     double began = mr_bench_now();
     uint64_t frames = 0;
     while (mr_reader_read(reader, 0, &batch, &err) == MR_OK && batch.count > 0) {
         for (size_t i = 0; i < batch.count; i++) {
-            bare_message(&bare, &batch.messages[i], devices);
+            mr_bare_frame(bare, batch.messages[i].value);
         }
         frames += batch.count;
     }
     double rate = (double)frames * FRAME_SAMPLES / (mr_bench_now() - began);
     mr_reader_close(reader);
-    bare.plan->codec->close(bare.codec);
-    for (size_t i = 0; i < count; i++) {
-        free(bare.accumulators[i].head);
-        free(bare.accumulators[i].body);
-    }
-    free(bare.accumulators);
-    free(bare.copy);
-    mr_arena_destroy(bare.arena);
-    mr_plan_destroy(bare.plan);
+    mr_bare_destroy(bare);
     return rate;
 }
 
 static void bench_frames(int rounds) {
     struct input input;
     struct figure engine = {0}, bare = {0}, ratio = {0};
+    mr_bench_open(&input, "memory:", "waveforms", 1);
     mr_bench_frames(&input, 100, 12000);
     for (int i = 0; i < rounds; i++) {
-        double b = bare_frames(&input, 100) / 1e6, e = mr_bench_run(frames_job, "1s", &input) / 1e6;
+        double b = bare_frames(&input, 100) / 1e6,
+               e = mr_bench_run(mr_bench_frames_job, "1s", &input) / 1e6;
         bare.value[bare.count++] = b;
         engine.value[engine.count++] = e;
         ratio.value[ratio.count++] = 100 * e / b;
@@ -152,16 +63,6 @@ static void bench_frames(int rounds) {
 }
 
 /* ---- Events --------------------------------------------------------------------------------- */
-
-static const char events_job[] = "from:\n  topic: readings\n  format: json\n  key: device\n"
-                                 "  timestamp: {field: ts, unit: ms}\n"
-                                 "  fields: {voltage: number}\n"
-                                 "group_by: [device]\n"
-                                 "where: voltage > 0\n"
-                                 "window: {every: 1m}\n"
-                                 "stats:\n  n: count\n  mean: mean(power)\n  min: min(power)\n"
-                                 "  max: max(power)\n  std: std_pop(power)\n  rms: rms(power)\n"
-                                 "  p99: quantile(power, 0.99)\n";
 
 /* Parsing, and finding the four fields. */
 static double parse_only(struct input *input) {
@@ -210,6 +111,7 @@ static const struct shape million = {1000000, 16000000, 60000};
 
 static void fill_shape(struct input *input, const struct shape *shape) {
     char value[160];
+    mr_bench_open(input, "memory:", "readings", 1);
     mr_bench_events(input, shape->devices, shape->records, shape->span_ms);
     int length = snprintf(value, sizeof(value),
                           "{\"device\":\"end\",\"ts\":%" PRId64 ",\"power\":1,\"voltage\":1}",
@@ -227,7 +129,7 @@ static void bench_events(int rounds, const struct shape *shape) {
         double p = parse_only(&input) / 1e6;
         parse.value[parse.count++] = p;
         for (int k = 0; k < 2; k++) {
-            double e = mr_bench_run(events_job, commits[k], &input) / 1e6;
+            double e = mr_bench_run(mr_bench_events_job, commits[k], &input) / 1e6;
             engine[k].value[engine[k].count++] = e;
             ratio[k].value[ratio[k].count++] = 100 * e / p;
         }
@@ -249,7 +151,7 @@ static void profile_events(int rounds, const struct shape *shape) {
     struct input input;
     fill_shape(&input, shape);
     for (int i = 0; i < rounds; i++) {
-        printf("%.2f M records/s\n", mr_bench_run(events_job, "10s", &input) / 1e6);
+        printf("%.2f M records/s\n", mr_bench_run(mr_bench_events_job, "10s", &input) / 1e6);
     }
     mr_log_close(input.log);
 }
@@ -281,10 +183,11 @@ static void bench_commit_of(const char *what, const char *job, struct input *inp
 static void bench_commit(int rounds) {
     struct input input;
     fill_shape(&input, &thousand);
-    bench_commit_of("events, 1,000 devices", events_job, &input, rounds);
+    bench_commit_of("events, 1,000 devices", mr_bench_events_job, &input, rounds);
     mr_log_close(input.log);
+    mr_bench_open(&input, "memory:", "waveforms", 1);
     mr_bench_frames(&input, 100, 60000);
-    bench_commit_of("frames, 100 devices", frames_job, &input, rounds);
+    bench_commit_of("frames, 100 devices", mr_bench_frames_job, &input, rounds);
     mr_log_close(input.log);
 }
 
@@ -294,9 +197,10 @@ static void bench_restore(int rounds) {
     struct mr_error err;
     struct input input;
     struct figure rate = {0};
+    mr_bench_open(&input, "memory:", "readings", 1);
     mr_bench_events(&input, 1000000, 4000000, 50000);
     mr_bench_close(&input);
-    struct mr_plan *plan = mr_bench_load(events_job, "1h");
+    struct mr_plan *plan = mr_bench_load(mr_bench_events_job, "1h");
     struct mr_worker *worker = mr_bench_start(plan, &input);
     while (!mr_worker_done(worker)) {
         if (mr_worker_step(worker, 0, &err) != MR_OK) {
@@ -374,7 +278,7 @@ static void print_memory(const char *what, const struct mr_plan *plan, size_t sa
 }
 
 static void bench_memory(void) {
-    struct mr_plan *plan = mr_bench_load(events_job, "1s");
+    struct mr_plan *plan = mr_bench_load(mr_bench_events_job, "1s");
     printf("memory of an open cell, 6 statistics and a digest (1 %%) of one field\n");
     print_memory("60 samples between 100 and 120", plan, 60, false);
     print_memory("a full digest: 100,000 samples, 32 octaves", plan, 100000, true);

@@ -5,6 +5,7 @@
 #include <millrace/waveform.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 static int64_t busy_ns(const struct mr_clock *clock) {
     struct timespec t;
@@ -25,7 +26,7 @@ double mr_bench_now(void) {
 }
 
 void mr_bench_die(const char *what, const struct mr_error *err) {
-    fprintf(stderr, "bench_end_to_end: %s: %s\n", what, err->text);
+    fprintf(stderr, "bench: %s: %s\n", what, err->text);
     exit(1);
 }
 
@@ -46,12 +47,12 @@ void mr_bench_print(const char *name, struct figure *figure, const char *unit) {
 /* ---- A log with an input topic ----------------------------------------------------------------
  */
 
-static void open_topic(struct input *input, const char *topic) {
+void mr_bench_open(struct input *input, const char *url, const char *topic, uint32_t partitions) {
     struct mr_error err;
-    struct mr_topic spec = {.partitions = 1, .retention_ns = -1, .retention_bytes = -1};
+    struct mr_topic spec = {.partitions = partitions, .retention_ns = -1, .retention_bytes = -1};
     snprintf(spec.name, sizeof(spec.name), "%s", topic);
-    *input = (struct input){.topic = topic};
-    if (mr_log_open("memory:", &(struct mr_log_options){.make = true}, &mr_real_clock, &input->log,
+    *input = (struct input){.topic = topic, .partitions = partitions};
+    if (mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &input->log,
                     &err) != MR_OK ||
         mr_log_create(input->log, &spec, &err) != MR_OK ||
         mr_session_open(input->log, &(struct mr_session_options){0}, &input->producer, &err) !=
@@ -63,7 +64,12 @@ static void open_topic(struct input *input, const char *topic) {
 void mr_bench_put(struct input *input, struct mr_slice key, struct mr_slice value) {
     struct mr_error err;
     struct mr_append append = {
-        .topic = input->topic, .timestamp_ns = -1, .key = key, .value = value};
+        .topic = input->topic,
+        .partition = mr_partition_of(key, input->partitions, &input->records),
+        .timestamp_ns = -1,
+        .key = key,
+        .value = value,
+    };
     if (mr_session_append(input->producer, &append, &err) != MR_OK) {
         mr_bench_die("appending", &err);
     }
@@ -83,6 +89,33 @@ void mr_bench_close(struct input *input) {
 
 /* ---- A job ---------------------------------------------------------------------------------- */
 
+/* Statistics and a digest of current, voltage and power. */
+const char mr_bench_frames_job[] = "from: {topic: waveforms, format: waveform}\n"
+                                   "let: {power: current * voltage}\n"
+                                   "group_by: [device]\n"
+                                   "window: {every: 1m}\n"
+                                   "stats:\n"
+                                   "  n: count\n"
+                                   "  i_mean: mean(current)\n  i_std: std_pop(current)\n"
+                                   "  i_max: max(current)\n  charge: integral(current)\n"
+                                   "  i_p99: quantile(current, 0.99)\n"
+                                   "  v_mean: mean(voltage)\n  v_min: min(voltage)\n"
+                                   "  v_p50: median(voltage)\n"
+                                   "  p_mean: mean(power)\n  p_std: std_pop(power)\n"
+                                   "  p_max: max(power)\n  energy: integral(power)\n"
+                                   "  p_p99: quantile(power, 0.99)\n";
+
+/* Four fields, six statistics of one and its digest. */
+const char mr_bench_events_job[] = "from:\n  topic: readings\n  format: json\n  key: device\n"
+                                   "  timestamp: {field: ts, unit: ms}\n"
+                                   "  fields: {voltage: number}\n"
+                                   "group_by: [device]\n"
+                                   "where: voltage > 0\n"
+                                   "window: {every: 1m}\n"
+                                   "stats:\n  n: count\n  mean: mean(power)\n  min: min(power)\n"
+                                   "  max: max(power)\n  std: std_pop(power)\n  rms: rms(power)\n"
+                                   "  p99: quantile(power, 0.99)\n";
+
 static int jobs; /* each run is a job of its own, so that it reads from the start */
 
 struct mr_plan *mr_bench_load(const char *body, const char *commit) {
@@ -90,8 +123,8 @@ struct mr_plan *mr_bench_load(const char *body, const char *commit) {
     struct mr_plan *plan;
     struct mr_faults faults = {0};
     snprintf(text, sizeof(text),
-             "job: bench-%d\ncommit: %s\nmemory: 16GiB\nto:\n  - topic: out-%d\n%s", jobs, commit,
-             jobs, body);
+             "job: bench-%ld-%d\ncommit: %s\nmemory: 16GiB\nto:\n  - topic: out-%ld-%d\n%s",
+             (long)getpid(), jobs, commit, (long)getpid(), jobs, body);
     jobs++;
     if (mr_job_load_text("bench", mr_slice_of(text), &plan, &faults) != MR_OK) {
         mr_faults_print(&faults, stderr);
@@ -135,7 +168,7 @@ double mr_bench_run(const char *body, const char *commit, struct input *input) {
     double took = mr_bench_now() - began;
     mr_worker_visit(worker, count_used, &used);
     if (used < input->records) {
-        fprintf(stderr, "bench_end_to_end: only %" PRIu64 " samples were used\n", used);
+        fprintf(stderr, "bench: only %" PRIu64 " samples were used\n", used);
         exit(1);
     }
     mr_worker_destroy(worker);
@@ -161,7 +194,6 @@ void mr_bench_frames(struct input *input, int devices, int frames) {
     static float current[FRAME_SAMPLES], voltage[FRAME_SAMPLES];
     struct mr_buffer bytes = {0};
     uint64_t seed = 1;
-    open_topic(input, "waveforms");
     for (int n = 0; n < frames; n++) {
         char device[32];
         snprintf(device, sizeof(device), "js220-%03d", n % devices);
@@ -194,7 +226,6 @@ static double power_of(uint32_t device, uint64_t seed) {
 
 void mr_bench_events(struct input *input, uint32_t devices, uint32_t records, int64_t span_ms) {
     uint64_t seed = 7;
-    open_topic(input, "readings");
     for (uint32_t n = 0; n < records; n++) {
         char value[160], key[32];
         seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;

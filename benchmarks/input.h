@@ -25,14 +25,19 @@ struct input {
     struct mr_log *log;
     struct mr_session *producer;
     const char *topic;
+    uint32_t partitions;
     uint64_t records;
 };
-/* The topic `waveforms`: battery-powered boards at 2 MHz; closed for more. */
+/* A log with one topic, and a producer to it. */
+void mr_bench_open(struct input *input, const char *url, const char *topic, uint32_t partitions);
+/* Battery-powered boards at 2 MHz; closes the producer. */
 void mr_bench_frames(struct input *input, int devices, int frames);
-/* The topic `readings`: JSON events of 4 fields; mr_bench_close is the caller's. */
+/* JSON events of 4 fields; mr_bench_close is the caller's. */
 void mr_bench_events(struct input *input, uint32_t devices, uint32_t records, int64_t span_ms);
 void mr_bench_put(struct input *input, struct mr_slice key, struct mr_slice value);
 void mr_bench_close(struct input *input);
+
+extern const char mr_bench_frames_job[], mr_bench_events_job[];
 
 /* A plan of its own name, so that it reads from the start. */
 struct mr_plan *mr_bench_load(const char *body, const char *commit);
