@@ -63,8 +63,7 @@ static rd_kafka_t *bare_client(void) {
         {"group.id", "bench"},
         {"enable.auto.commit", "false"},
         {"check.crcs", "true"}, /* as the engine */
-        {"fetch.queue.backoff.ms", "5"},
-        {"queued.max.messages.kbytes", "65536"},
+        {"queued.max.messages.kbytes", "1048576"},
         {"queued.min.messages", "1000000"},
         {"auto.offset.reset", "error"},
     };

@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define COMMIT_BYTES (16 << 20)
+
 static int64_t busy_ns(const struct mr_clock *clock) {
     struct timespec t;
     (void)clock;
@@ -73,7 +75,8 @@ void mr_bench_put(struct input *input, struct mr_slice key, struct mr_slice valu
     if (mr_session_append(input->producer, &append, &err) != MR_OK) {
         mr_bench_die("appending", &err);
     }
-    if (++input->records % 4096 == 0 &&
+    input->records++;
+    if (mr_session_pending(input->producer) >= COMMIT_BYTES &&
         mr_session_commit(input->producer, NULL, 0, &err) != MR_COMMITTED) {
         mr_bench_die("committing", &err);
     }
