@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""How long people wait, on a real broker: the first row after a start, a partition of a process that
-was killed, a closed row. Prints seconds, least / median / most.
+"""How long people wait, on a real broker: the first row after a start, a partition of a process
+that was killed, a closed row. Prints seconds, least / median / most.
 
     benchmarks/kafka_times.py HOST:PORT [ROUNDS]
 """

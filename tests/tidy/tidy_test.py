@@ -30,7 +30,7 @@ ROOMS = {
 LIBRARIES = {
     'yyjson.h': r'engine/base/json\.c',
     'xxhash.h': r'engine/base/hash\.c',
-    'librdkafka/rdkafka.h': r'engine/log/kafka\w*\.[ch]|benchmarks/bench_kafka\.c|tests/kafka/\w+\.c',
+    'librdkafka/rdkafka.h': r'engine/log/kafka\w*\.[ch]|(benchmarks/bench_|tests/)kafka.*\.c',
     'mimalloc.h': r'engine/base/memory\.c',
     'lmdb.h': r'engine/log/local\w*\.[ch]',
     'librdkafka/rdkafka.h': r'engine/log/kafka\w*\.[ch]|tests/kafka/\w+\.c',
