@@ -43,7 +43,7 @@ static rd_kafka_resp_err_t send_one(struct mr_kafka_writer *writer,
         code = rd_kafka_producev(
             writer->client, RD_KAFKA_V_RKT(writer->targets[pending->target].handle),
             RD_KAFKA_V_PARTITION((int32_t)pending->partition), RD_KAFKA_V_MSGFLAGS(0),
-            RD_KAFKA_V_KEY(pending->key.data, pending->key.length),
+            RD_KAFKA_V_KEY((void *)(uintptr_t)pending->key.data, pending->key.length),
             RD_KAFKA_V_VALUE((void *)(uintptr_t)pending->value.data, pending->value.length),
             RD_KAFKA_V_TIMESTAMP(pending->timestamp_ms), RD_KAFKA_V_HEADERS(headers),
             RD_KAFKA_V_END);

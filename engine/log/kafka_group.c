@@ -121,6 +121,10 @@ static void take_new(struct mr_kafka_group *group, const rd_kafka_topic_partitio
 static void take_back(struct mr_kafka_group *group, const rd_kafka_topic_partition_list_t *list) {
     bool lost = rd_kafka_assignment_lost(group->member);
     group->giving = true;
+    if (lost) {
+        group->inside = false;
+        group->joined_ns = steady_ns();
+    }
     for (int i = 0; i < list->cnt; i++) {
         uint32_t partition = (uint32_t)list->elems[i].partition;
         if (partition < group->count) {
@@ -135,7 +139,7 @@ static void on_rebalance(rd_kafka_t *member, rd_kafka_resp_err_t code,
     struct mr_kafka_group *group = arg;
     if (code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         rd_kafka_topic_partition_list_t *none = new_list();
-        group->assigned = true;
+        group->assigned = group->inside = true;
         take_new(group, list);
         worked(group, rd_kafka_incremental_assign(member, none));
         rd_kafka_topic_partition_list_destroy(none);
@@ -144,6 +148,16 @@ static void on_rebalance(rd_kafka_t *member, rd_kafka_resp_err_t code,
     take_back(group, list);
     if (group->closing) {
         give(group);
+    }
+}
+
+/* Of a connection: it is the reason of a wait, and never an error by itself, since a broker that
+ * restarts may sound like one that refuses us. */
+static void on_trouble(rd_kafka_t *member, int code, const char *reason, void *arg) {
+    struct mr_kafka_group *group = arg;
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) { /* it follows the one that says why */
+        snprintf(group->heard, sizeof group->heard, "%s", reason);
+        mr_kafka_clean(group->log, group->heard);
     }
 }
 
@@ -168,8 +182,7 @@ static void take_error(struct mr_kafka_group *group, const rd_kafka_message_t *m
                               reason, &group->failure);
         }
     } else {
-        snprintf(group->heard, sizeof group->heard, "%s", reason);
-        mr_kafka_clean(group->log, group->heard);
+        on_trouble(group->member, (int)code, reason, group);
     }
 }
 
@@ -186,8 +199,8 @@ void mr_kafka_group_hear(struct mr_kafka_group *group) {
 void mr_kafka_group_watch(struct mr_kafka_group *group) {
     char doing[MR_TOPIC_NAME_MAX + 64];
     const char *reason = group->heard[0] ? group->heard : "no answer";
-    if (!group->assigned) {
-        if (steady_ns() - group->joined_ns > JOIN_NS) {
+    if (!group->inside) {
+        if (group->reading.told_ns || steady_ns() - group->joined_ns > JOIN_NS) {
             mr_kafka_wait_tell(group->log, &group->reading, "joining the group of the job", reason);
         }
         return;
@@ -381,6 +394,7 @@ enum mr_status mr_kafka_group_join(struct mr_kafka_group *group, struct mr_error
     }
     rd_kafka_conf_set(conf, "group.id", group->job, NULL, 0);
     rd_kafka_conf_set_rebalance_cb(conf, on_rebalance);
+    rd_kafka_conf_set_error_cb(conf, on_trouble);
     rd_kafka_conf_set_opaque(conf, group);
     mr_kafka_pulse_listen(&group->pulse, conf);
     status = mr_kafka_client(group->log, MR_KAFKA_MEMBER, conf, &group->member, err);

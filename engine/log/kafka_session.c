@@ -20,7 +20,6 @@
  * goes would cost all others a restore. */
 #include "engine/log/kafka_session.h"
 
-#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -32,7 +31,6 @@ struct kafka_session {
     struct mr_session base;
     struct mr_kafka_log *log;
     char *job, *id; /* NULL: a producer; the writer's */
-    bool member;    /* it has joined the group */
     struct mr_kafka_group group;
     struct mr_kafka_writer writer;
     uint32_t quiet; /* turns in a row without a batch */

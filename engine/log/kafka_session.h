@@ -81,8 +81,9 @@ struct mr_kafka_group {
     uint32_t count, turn;
     uint32_t started, untold; /* seats that take turns; that the worker is still to be told of */
     bool assigned;            /* once, if only nothing */
-    bool giving;              /* a revocation is under way: handed over when all has been told */
-    bool closing;             /* hand over without a word                                      */
+    bool inside;  /* the group has given it its share, and not taken it for silence since */
+    bool giving;  /* a revocation is under way: handed over when all has been told */
+    bool closing; /* hand over without a word                                      */
     struct mr_error failure;
     enum mr_status failed;
     struct mr_kafka_wait asking, reading; /* stretches of waiting for a broker */
