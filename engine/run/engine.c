@@ -33,9 +33,9 @@ static void tell_waiting(const struct thread *thread, int64_t *told_ns) {
         count[thread->crew->partitions[p]]++;
     }
     if (count[MR_HERE] == 0) {
-        mr_note("job %s: at the end of %u partitions of %s; waiting for the others, which other "
-                "processes of the job have, or the dead have left",
-                thread->plan->job, count[MR_AT_END], thread->plan->topic);
+        mr_note("job %s: at the end of %s in %u of its partitions; waiting for the others, which "
+                "other processes of the job have, or dead ones have left",
+                thread->plan->job, thread->plan->topic, count[MR_AT_END]);
     }
     *told_ns = now_ns;
 }
