@@ -27,6 +27,8 @@ void mr_memory_log_versions(struct mr_log *log);
  * the owner goes on with it for so many polls before it is told LOST: a zombie. */
 void mr_memory_log_move(struct mr_log *log, const char *job, uint32_t partition, uint32_t to,
                         int polls);
+/* The worker that has it now. */
+uint32_t mr_memory_log_owner(struct mr_log *log, const char *job, uint32_t partition);
 /* At most so many records in a batch; 0: as many as the log likes. */
 void mr_memory_log_limit(struct mr_log *log, size_t records);
 /* The next poll of the session that has started `partition` looks at this partition. */

@@ -149,3 +149,14 @@ void mr_memory_log_move(struct mr_log *base, const char *job_name, uint32_t part
     pthread_cond_broadcast(&log->grown);
     pthread_mutex_unlock(&log->lock);
 }
+
+uint32_t mr_memory_log_owner(struct mr_log *base, const char *job_name, uint32_t partition) {
+    assert(base->type == &mr_memory_log);
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    pthread_mutex_lock(&log->lock);
+    struct mr_memory_job *job = mr_memory_job_find(log, job_name);
+    assert(partition < job->partitions);
+    uint32_t owner = job->shares[partition].owner;
+    pthread_mutex_unlock(&log->lock);
+    return owner;
+}

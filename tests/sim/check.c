@@ -231,6 +231,7 @@ static void check_letters(const struct sim *sim, const struct sim_truth *truth) 
 struct counted {
     const struct sim *sim;
     const struct sim_truth *truth;
+    uint32_t worker; /* whose tasks are looked at */
     uint32_t seen;
 };
 
@@ -255,6 +256,9 @@ static void check_counters(void *arg, const struct mr_partition *source,
                            const struct mr_counters *counters) {
     struct counted *counted = arg;
     const struct sim *sim = counted->sim;
+    if (mr_memory_log_owner(sim->log, SIM_JOB, source->partition) != counted->worker) {
+        return; /* a zombie's */
+    }
     const struct mr_counters *truth = &counted->truth->counters[source->partition];
     const struct mr_input *input = &sim->job.epochs[0].plan->input;
     const char *name = sim->job.format == SIM_FRAMES ? "current" : "v";
@@ -274,9 +278,9 @@ static void check_counters(void *arg, const struct mr_partition *source,
 void sim_check(const struct sim *sim) {
     struct sim_truth truth;
     sim_truth_find(sim, &truth);
-    struct counted counted = {sim, &truth, 0};
-    for (uint32_t i = 0; i < sim->fleet.count; i++) {
-        mr_worker_visit(sim->fleet.workers[i], check_counters, &counted);
+    struct counted counted = {.sim = sim, .truth = &truth};
+    for (; counted.worker < sim->fleet.count; counted.worker++) {
+        mr_worker_visit(sim->fleet.workers[counted.worker], check_counters, &counted);
     }
     if (counted.seen != sim->job.partitions) {
         sim_fail(sim, "%u partitions have a task", counted.seen);

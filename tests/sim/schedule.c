@@ -217,7 +217,7 @@ static void lose_power(struct sim *sim) {
 
 /* ---- Partitions that move ------------------------------------------------------------------- */
 
-#define ZOMBIE_POLLS 6
+#define ZOMBIE_POLLS 20
 
 static void move_a_partition(struct sim *sim) {
     struct sim_fleet *fleet = &sim->fleet;
@@ -234,10 +234,24 @@ static void move_a_partition(struct sim *sim) {
     mr_memory_log_move(sim->log, SIM_JOB, partition, to, polls);
 }
 
+static void count_task(void *arg, const struct mr_partition *source,
+                       const struct mr_counters *counters) {
+    ++*(uint32_t *)arg;
+}
+
+static bool all_run(const struct sim *sim) {
+    uint32_t tasks = 0;
+    for (uint32_t i = 0; i < sim->fleet.count; i++) {
+        mr_worker_visit(sim->fleet.workers[i], count_task, &tasks);
+    }
+    return tasks == sim->job.partitions;
+}
+
 /* Until everyone has heard what moved, and runs what it has. */
 static void settle(struct sim *sim) {
-    for (uint32_t i = 0; i < sim->fleet.count; i++) {
-        for (int n = 0; n < 2 * ZOMBIE_POLLS * SIM_PARTITIONS && sim->fleet.count > 0; n++) {
+    for (int n = 0; sim->fleet.count > 0 && (n < ZOMBIE_POLLS * SIM_PARTITIONS || !all_run(sim));
+         n++) {
+        for (uint32_t i = 0; i < sim->fleet.count; i++) {
             step_worker(sim, i);
         }
     }
@@ -380,7 +394,7 @@ static void read_to_the_end(struct sim *sim) {
         } else if (!all_done(sim)) {
             step_any(sim);
             pass(sim, sim_chance(&sim->random, 10) ? SIM_QUANTUM : 0); /* a pause ends */
-        } else if (sim->fleet.unsettled) {
+        } else if (sim->fleet.unsettled && sim_chance(&sim->broker, 50)) {
             settle(sim);
         } else if (finish_workers(sim)) {
             break;
