@@ -98,9 +98,16 @@ class Chaos(cluster.Case):
         try:
             harness.wait_for(all_have_rows, 'new rows', seconds)
         except AssertionError as error:
-            said = '\n'.join(f'-- slot {slot}\n{self.fleet.said(slot)}' for slot in range(SLOTS))
-            raise AssertionError(f'{error} of {lacking()[:8]} after {what}\n{said}') from None
+            said = [f'-- slot {slot}\n{self.fleet.said(slot)}' for slot in range(SLOTS)]
+            raise AssertionError('\n'.join([f'{error} of {lacking()[:8]} after {what}', *said,
+                                            self.state()])) from None
         self.served_after[what].append(time.monotonic() - began)
+
+    def state(self):
+        """What the broker knows, for whoever must find out what went wrong."""
+        groups = [cluster.tool('kafka-consumer-groups', '--bootstrap-server', self.broker.address,
+                               '--describe', '--group', name)[0] for name in ('events', 'frames')]
+        return '\n'.join([self.millrace('topics', '--log', self.log)[0], *groups])
 
     # What happens; which one comes next is drawn.
 
