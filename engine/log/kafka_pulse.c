@@ -11,7 +11,8 @@
  *
  * The poke. A client of librdkafka before 2.2 that finds all queues full sleeps up to a second
  * before it looks again, however soon they are emptied. A request to the leader wakes its thread:
- * asking for offsets with a timeout of zero sends one and does not wait. */
+ * asking for offsets with a timeout of zero sends one and does not wait. It is asleep when a queue
+ * is empty, not for being at its end, and no fetch is under way. */
 #include "engine/log/kafka_session.h"
 
 #include <stdlib.h>
@@ -38,8 +39,19 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *n
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
+static rd_kafka_resp_err_t on_request(rd_kafka_t *client, int fd, const char *name, int32_t broker,
+                                      int16_t key, int16_t version, int32_t id, size_t size,
+                                      void *arg) {
+    struct mr_kafka_pulse *pulse = arg;
+    if (key == FETCH) {
+        atomic_store(&pulse->sent_ns[(uint32_t)broker % MR_KAFKA_PULSES], steady_ns());
+    }
+    return RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
 static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *conf, void *arg,
                                   char *text, size_t size) {
+    rd_kafka_interceptor_add_on_request_sent(client, "millrace", on_request, arg);
     return rd_kafka_interceptor_add_on_response_received(client, "millrace", on_response, arg);
 }
 
@@ -111,16 +123,19 @@ bool mr_kafka_pulse_beats(struct mr_kafka_pulse *pulse, uint32_t partition) {
 }
 
 bool mr_kafka_pulse_poke(struct mr_kafka_pulse *pulse, rd_kafka_t *client, uint32_t partition) {
-    int64_t age_ns = age(pulse, partition, pulse->last_ns);
+    int64_t answered_ns = age(pulse, partition, pulse->last_ns);
     if (rd_kafka_version() >= WAKES_BY_ITSELF) {
         return false;
     }
-    if (age_ns > pulse->stale_ns) { /* it is away, not asleep */
+    if (answered_ns > pulse->stale_ns) { /* it is away, not asleep */
         ask_leaders(pulse);
         return false;
     }
+    if (age(pulse, partition, pulse->sent_ns) < answered_ns) {
+        return false; /* a fetch is under way */
+    }
     int64_t now_ns = steady_ns();
-    if (age_ns > POKE_NS && now_ns - pulse->poked_ns > POKE_NS) {
+    if (answered_ns > POKE_NS && now_ns - pulse->poked_ns > POKE_NS) {
         rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
         rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(pulse->topic),
                                           (int32_t)partition)

@@ -16,16 +16,17 @@
 
 /* ---- Whether the leaders answer (kafka_pulse.c) ---------------------------------------------- */
 #define MR_KAFKA_PULSES  64
-#define MR_KAFKA_POKE_MS 5
+#define MR_KAFKA_POKE_MS 1
 
 /* When a broker last answered a fetch, and the time before that: only after a second answer has
  * everything of the first one reached the queues. By broker id modulo; written by threads of
  * librdkafka. */
 struct mr_kafka_pulse {
     atomic_llong last_ns[MR_KAFKA_PULSES], before_ns[MR_KAFKA_PULSES];
-    rd_kafka_t *admin;       /* the log's */
-    rd_kafka_topic_t *topic; /* of admin: the input */
-    int32_t *leaders;        /* by partition; -1: none, or not known */
+    atomic_llong sent_ns[MR_KAFKA_PULSES]; /* a fetch, to that broker */
+    rd_kafka_t *admin;                     /* the log's */
+    rd_kafka_topic_t *topic;               /* of admin: the input */
+    int32_t *leaders;                      /* by partition; -1: none, or not known */
     uint32_t count;
     int64_t asked_ns, poked_ns;
     int64_t stale_ns; /* no answer for so long: the leader is away */
