@@ -101,6 +101,44 @@ static void a_log_without_a_client_takes_no_offence_at_properties(void **state) 
     mr_log_close(log);
 }
 
+/* The job's loader and the log each have a table of them: the one tells the place, the other knows
+ * of --kafka too. */
+static void what_a_job_may_not_set_a_file_may_not_set_either(void **state) {
+    static const char *const names[] = {"bootstrap.servers",
+                                        "group.id",
+                                        "group.instance.id",
+                                        "partition.assignment.strategy",
+                                        "transactional.id",
+                                        "enable.idempotence",
+                                        "isolation.level",
+                                        "enable.auto.commit",
+                                        "enable.auto.offset.store",
+                                        "auto.offset.reset",
+                                        "enable.partition.eof",
+                                        "partitioner",
+                                        "acks",
+                                        "client.rack",
+                                        "debug"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char text[512];
+        struct mr_log *log;
+        struct mr_plan *plan;
+        struct mr_faults faults = {0};
+        snprintf(text, sizeof text,
+                 "job: j\nfrom: {topic: in, format: json, timestamp: log}\ngroup_by: []\n"
+                 "window: {every: 1m}\nstats: {n: count}\nto: [{topic: out}]\n"
+                 "kafka: {librdkafka: {%s: x}}\n",
+                 names[i]);
+        assert_int_equal(mr_job_load_text("j.yaml", mr_slice_of(text), &plan, &faults), MR_REJECT);
+        mr_faults_finish(&faults);
+        snprintf(text, sizeof text, "%s=x\n", names[i]);
+        put("client", text);
+        struct mr_connect how = {.url = "kafka://127.0.0.1:1", .file = path, .late = ""};
+        assert_int_equal(mr_connect(&how, &log, &err), MR_EXIT_CONFIGURATION);
+        assert_non_null(strstr(err.text, "cannot be set"));
+    }
+}
+
 /* ---- Identity ------------------------------------------------------------------------------- */
 
 static void an_identity_is_made_once_and_kept(void **state) {
@@ -314,6 +352,8 @@ int main(void) {
         cmocka_unit_test(a_process_that_hangs_while_it_stops_is_ended),
         cmocka_unit_test(a_process_that_stops_in_time_says_nothing),
         cmocka_unit_test(the_second_signal_ends_the_process_at_once),
+        /* last: from here on this process has a limit of its own, which those above must not */
+        IN_FOLDER(what_a_job_may_not_set_a_file_may_not_set_either),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
