@@ -213,16 +213,22 @@ class OnABroker(JobCase):
         self.assertRegex(out, 'fault +input: .* is compacted')
         self.assertRegex(out, 'fault +output: .* has 3 partitions, but the input has 2')
 
+    def run_beside(self, job, folder):
+        process = self.start('run', job, '--dir', folder, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        harness.wait_for((self.folder / folder / 'instance').exists, 'the identity')
+        return process
+
     def test_a_second_process_needs_another_directory(self):
         self.events(10)
         job = self.write()
-        first = self.start('run', job, '--dir', 'me', stderr=subprocess.DEVNULL)
-        self.addCleanup(first.wait)
-        self.addCleanup(first.kill)
-        harness.wait_for((self.folder / 'me/instance').exists, 'the identity')
+        first = self.run_beside(job, 'me')
         _, err = self.millrace('run', job, '--dir', 'me', code=1)
         self.assertIn(f'me is in use by process {first.pid}', err)
-        self.millrace('run', job, '--dir', 'other', '--for', '1s')
+        second = self.run_beside(job, 'other')
+        self.assertIsNone(first.poll())
+        self.assertIsNone(second.poll())
 
     def test_without_dir_the_identity_lies_beside(self):
         self.events(10)
