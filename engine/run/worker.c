@@ -467,14 +467,14 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
         return status;
     }
     enum mr_commit outcome = commit(worker, &reason);
-    if (outcome == MR_COMMITTED) {
+    if (outcome == MR_COMMITTED && (done || worker->failures == 0)) {
         return MR_OK;
     }
-    if (done || outcome == MR_FENCED) {
+    if (outcome != MR_COMMITTED && (done || outcome == MR_FENCED)) {
         return survive(worker, outcome, &reason, err);
     }
     return mr_error_set(err, MR_FAIL,
                         "job %s: the last commit failed; what it held is read again at the next "
-                        "start: %s",
-                        worker->plan->job, reason.text);
+                        "start%s%s",
+                        worker->plan->job, reason.text[0] ? ": " : "", reason.text);
 }

@@ -426,6 +426,18 @@ static void a_worker_that_is_stopped_says_that_its_last_commit_failed(void **sta
     assert_non_null(strstr(f->err.text, "read again at the next start: the broker says no"));
 }
 
+static void a_worker_that_is_stopped_after_a_commit_failed_says_so_too(void **state) {
+    struct fixture *f = *state;
+    send(f, 0, 5);
+    struct mr_worker *worker = start_one(f);
+    step(f, worker, 4);
+    mr_script.outcome = MR_UNKNOWN;
+    commit(f, worker); /* its tasks are gone: nothing is left to commit */
+    mr_script.outcome = MR_COMMITTED;
+    assert_int_equal(mr_worker_finish(worker, &f->err), MR_FAIL);
+    assert_non_null(strstr(f->err.text, "read again at the next start"));
+}
+
 static void the_log_is_told_which_instance_it_is(void **state) {
     struct fixture *f = *state;
     start(f, (struct mr_worker_options){.instance = "north"});
@@ -455,6 +467,7 @@ int main(void) {
         TEST(one_commit_that_went_through_forgets_the_failures_before, one_partition),
         TEST(a_run_to_the_end_goes_on_after_a_last_commit_that_failed, one_partition),
         TEST(a_worker_that_is_stopped_says_that_its_last_commit_failed, one_partition),
+        TEST(a_worker_that_is_stopped_after_a_commit_failed_says_so_too, one_partition),
         TEST(the_log_is_told_which_instance_it_is, one_partition),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
