@@ -13,6 +13,9 @@
  * Errors are judged in this order: fatal (a new client), abortable (abort), retriable (the slice
  * is repeated until the transaction has timed out), else as fatal.
  *
+ * A slice is not always one: librdkafka 2.0.2 looks for the group's coordinator as long as the
+ * broker is away, whatever the timeout (90 s seen). Nothing is lost by it, but a stop waits for it.
+ *
  * The outcome of a commit that is not known: MR_UNKNOWN, and a new client, whose start ends the
  * transaction of the old one, or waits until it is ended: after it, the committed offset is the
  * truth. */
