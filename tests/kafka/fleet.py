@@ -11,6 +11,7 @@ import cluster  # noqa: F401, leads to the modules of tests/end_to_end
 import harness
 
 TERM_SECONDS = 5  # SIGTERM must be done by then
+GAVE_UP = 'the broker did not answer in time'
 
 
 class Fleet:
@@ -18,7 +19,8 @@ class Fleet:
 
     def __init__(self, case, jobs, slots):
         self.case, self.jobs = case, jobs
-        self.running, self.paused, self.longest_end = {}, set(), 0.0
+        self.running, self.paused = {}, set()
+        self.longest_end, self.gave_up = 0.0, 0
         self.folders = [case.folder / f'slot{n}' for n in range(slots)]
         for folder in self.folders:
             folder.mkdir()
@@ -45,7 +47,8 @@ class Fleet:
         self.running[slot].send_signal(signal.SIGCONT)
 
     def end(self, slots):
-        """SIGTERM to all of them at once: each commits, leaves, and exits 0 in time."""
+        """SIGTERM to all of them at once: each commits, leaves, and exits 0; or, on a machine so busy
+        that the broker does not answer in time, says so and exits 1 all the same."""
         began = time.monotonic()
         for slot in slots:
             self.running[slot].terminate()
@@ -54,7 +57,9 @@ class Fleet:
                 code = self.running.pop(slot).wait(2 * TERM_SECONDS)
             except subprocess.TimeoutExpired:
                 raise AssertionError(f'SIGTERM did not end it:\n{self.said(slot)}') from None
-            if code != 0:
+            if code == 1 and GAVE_UP in self.said(slot, 300):
+                self.gave_up += 1
+            elif code != 0:
                 raise AssertionError(f'exit code {code} after SIGTERM:\n{self.said(slot)}')
             self.longest_end = max(self.longest_end, time.monotonic() - began)
 
