@@ -47,8 +47,9 @@ class Fleet:
         self.running[slot].send_signal(signal.SIGCONT)
 
     def end(self, slots):
-        """SIGTERM to all of them at once: each commits, leaves, and exits 0. Or it exits 1 and says so,
-        on a machine so busy that the broker does not answer in time."""
+        """SIGTERM to all of them at once: each commits, leaves, and exits 0.
+
+        On a machine so busy that the broker does not answer in time, it exits 1 and says so."""
         began = time.monotonic()
         for slot in slots:
             self.running[slot].terminate()
