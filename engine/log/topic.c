@@ -58,8 +58,11 @@ enum mr_status mr_topic_compare(const struct mr_topic *topic, const struct mr_to
                             topic->name, topic->partitions, wanted->partitions);
     }
     if (topic->kind != wanted->kind) {
-        return mr_error_set(err, MR_REJECT, "topic \"%s\" is there and %s; asked for one that %s",
-                            topic->name, kind_name(topic->kind), kind_name(wanted->kind));
+        return mr_error_set(err, MR_REJECT,
+                            "topic \"%s\" is there and %s; asked for one that %s (on Kafka: "
+                            "cleanup.policy=%s). Change or delete it, or use another name",
+                            topic->name, kind_name(topic->kind), kind_name(wanted->kind),
+                            wanted->kind == MR_KEEP_LAST_OF_KEY ? "compact" : "delete");
     }
     if (strcmp(topic->job, wanted->job) != 0) {
         return mr_error_set(err, MR_REJECT,
