@@ -11,6 +11,7 @@ import re
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -50,12 +51,11 @@ def data(name):
 
 def wait_for(condition, what, seconds=60):
     """Until condition() holds."""
-    pause = threading.Event()
-    for _ in range(int(seconds * 100)):
-        if condition():
-            return
+    pause, end = threading.Event(), time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f'waited {seconds} s for {what}')
         pause.wait(0.01)
-    raise AssertionError(f'waited {seconds} s for {what}')
 
 
 def hexadecimal(value):
