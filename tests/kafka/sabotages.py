@@ -17,6 +17,7 @@ def trouble(test):
 
 
 RESETS = faults('reset_connections_change_no_row')
+HOLE = faults('a_hole_longer_than_the_session_changes_no_row_and_another_takes_over')
 DELAYED = faults('a_delayed_end_of_a_transaction_cannot_end_the_next_one')
 LOST = faults('a_lost_answer_to_a_commit_doubles_no_row')
 DELETED = trouble('Topics.test_committed_offsets_that_somebody_deleted')
@@ -66,11 +67,12 @@ SABOTAGES = [
     Sabotage('unknown_as_committed', 'a commit without an answer counts as made',
              'engine/log/kafka_commit.c',
              'return fence && sure ? MR_FENCED : deciding ? MR_UNKNOWN : MR_ABORTED;',
-             'return fence && sure ? MR_FENCED : MR_COMMITTED;', [MEMBERS, LOST, RESETS]),
+             'return fence && sure ? MR_FENCED : MR_COMMITTED;', [MEMBERS, LOST, RESETS, HOLE]),
     Sabotage('fenced_as_committed', 'a commit that is refused for another member counts as made',
              'engine/log/kafka_commit.c',
              'return !sure ? MR_UNKNOWN : is_no_member(code) ? MR_FENCED : MR_ABORTED;',
-             'return !sure ? MR_UNKNOWN : MR_COMMITTED;', [MEMBERS, RESETS]),
+             'return !sure ? MR_UNKNOWN : is_no_member(code) ? MR_COMMITTED : MR_ABORTED;',
+             [MEMBERS, RESETS, HOLE]),
     Sabotage('dead_letter_outside', 'dead letters are written beside the transaction',
              'engine/log/kafka_session.c',
              '    enum mr_status status = mr_kafka_writer_append(&s->writer, record, err);\n',
@@ -82,7 +84,7 @@ SABOTAGES = [
              '        mr_kafka_session_commit(aside, NULL, 0, err);\n'
              '        mr_kafka_session_close(aside);\n        return MR_OK;\n    }\n'
              '    enum mr_status status = mr_kafka_writer_append(&s->writer, record, err);\n',
-             [RESETS]),
+             [RESETS, HOLE]),
     Sabotage('uncommitted_input', 'what is not committed is read too',
              'engine/log/kafka_config.c', '{"isolation.level", "read_committed", READER | MEMBER,',
              '{"isolation.level", "read_uncommitted", READER | MEMBER,', [CONTRACT, MEMBERS]),
