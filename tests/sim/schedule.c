@@ -137,9 +137,14 @@ bool sim_is_fenced(const struct sim *sim, const char *text) {
     return sim->fleet.zombies && strstr(text, "to another worker");
 }
 
+/* What a worker says that is stopped before a commit has made good for one that failed. */
+static bool is_unfinished(const struct sim *sim, const char *text) {
+    return sim->fleet.failed && strstr(text, "the last commit failed");
+}
+
 /* A worker failed: right if we made it, and then the whole process is gone. */
 static void expect_failure(struct sim *sim, const struct mr_error *err) {
-    if (sim_is_fenced(sim, err->text)) {
+    if (sim_is_fenced(sim, err->text) || is_unfinished(sim, err->text)) {
         sim_tell(sim, "the workers are gone: %s", err->text);
         kill_fleet(sim);
         return;

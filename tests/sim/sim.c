@@ -31,6 +31,7 @@ void mr_warn(const char *format, ...) {
         sim_fail(running, "a warning that nobody asked for: %s", text);
     }
     running->fault_armed = false;
+    running->fleet.failed = true;
     sim_tell(running, "%s", text);
 }
 

@@ -89,6 +89,7 @@ struct sim_fleet {
     struct mr_worker_watch watch;
     int fuse; /* commit steps until the process dies; 0: never */
     bool died;
+    bool failed;    /* we made a commit fail, and a worker went on                          */
     bool unsettled; /* a partition has moved since everybody was made to hear of it */
     bool zombies;   /* and one without notice                                       */
 };
