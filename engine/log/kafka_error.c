@@ -26,7 +26,8 @@
 
 #define E(name) RD_KAFKA_RESP_ERR_##name
 
-/* Waiting helps, and there is nothing to say but what happens. */
+/* Waiting helps, and there is nothing to say but what happens. That a partition is unknown is what
+ * a client says by itself while brokers go and come; whether it is there is asked for before. */
 static const rd_kafka_resp_err_t passing[] = {E(_TRANSPORT),
                                               E(_ALL_BROKERS_DOWN),
                                               E(_TIMED_OUT),
@@ -36,6 +37,7 @@ static const rd_kafka_resp_err_t passing[] = {E(_TRANSPORT),
                                               E(_WAIT_CACHE),
                                               E(_NODE_UPDATE),
                                               E(_UNKNOWN_BROKER),
+                                              E(_UNKNOWN_PARTITION),
                                               E(_RETRY),
                                               E(_IN_PROGRESS),
                                               E(_PREV_IN_PROGRESS),
@@ -97,7 +99,6 @@ static const struct remedy remedies[] = {
      "it needs the ACL IdempotentWrite (and Create, to make topics) on the cluster"},
     {E(UNKNOWN_TOPIC_OR_PART), REFUSE, "the topic or partition is not there"},
     {E(_UNKNOWN_TOPIC), REFUSE, "the topic is not there"},
-    {E(_UNKNOWN_PARTITION), REFUSE, "the partition is not there"},
     {E(TOPIC_EXCEPTION), REFUSE, "that is no name for a topic"},
     {E(MSG_SIZE_TOO_LARGE), REFUSE, "raise max.message.bytes of the topic"},
     {E(RECORD_LIST_TOO_LARGE), REFUSE, "raise segment.bytes of the topic"},

@@ -156,6 +156,7 @@ struct mr_kafka_writer {
     int64_t fenced_ns;  /* when somebody last took our id; 0: never */
     bool rival;         /* twice in a short time */
     int64_t timeout_ms; /* of a transaction */
+    int64_t stop_ns;    /* when it was seen that all is to stop; 0: not yet */
     size_t record_max;  /* key, value and headers of one record */
     struct mr_kafka_target *targets;
     size_t target_count, target;
@@ -176,7 +177,8 @@ enum mr_status mr_kafka_writer_ready(struct mr_kafka_writer *writer, int timeout
 enum mr_status mr_kafka_writer_append(struct mr_kafka_writer *writer,
                                       const struct mr_append *record, struct mr_error *err);
 void mr_kafka_writer_drop(struct mr_kafka_writer *writer);
-bool mr_kafka_writer_stopping(const struct mr_kafka_writer *writer);
+/* Told to stop, and not just now: what is under way has had the time that a stop leaves. */
+bool mr_kafka_writer_stopping(struct mr_kafka_writer *writer);
 /* Destroys the client: what it has not sent is not sent. */
 void mr_kafka_writer_forget(struct mr_kafka_writer *writer);
 /* Before a commit: a new client if one is due. */

@@ -19,12 +19,18 @@
 #define FENCED_AGAIN_NS (30 * MR_SECOND)
 #define OVERHEAD        256 /* of a record alone in its batch; 1,000 is the least that can be set */
 
+#define STOP_NS (3 * MR_SECOND) /* a commit that a stop meets may still succeed */
+
 static int64_t steady_ns(void) {
     return mr_real_clock.steady_ns(&mr_real_clock);
 }
 
-bool mr_kafka_writer_stopping(const struct mr_kafka_writer *writer) {
-    return writer->log->stop && atomic_load(writer->log->stop);
+bool mr_kafka_writer_stopping(struct mr_kafka_writer *writer) {
+    if (!writer->log->stop || !atomic_load(writer->log->stop)) {
+        return false;
+    }
+    writer->stop_ns = writer->stop_ns ? writer->stop_ns : steady_ns();
+    return steady_ns() - writer->stop_ns >= STOP_NS;
 }
 
 /* ---- The client ------------------------------------------------------------------------------ */

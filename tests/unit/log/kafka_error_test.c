@@ -17,7 +17,8 @@ static void assert_fails(rd_kafka_resp_err_t code, const char *reason, enum mr_s
 }
 
 static void a_broker_that_is_away_is_waited_for(void **state) {
-    static const rd_kafka_resp_err_t codes[] = {RD_KAFKA_RESP_ERR__TRANSPORT,
+    static const rd_kafka_resp_err_t codes[] = {RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION,
+                                                RD_KAFKA_RESP_ERR__TRANSPORT,
                                                 RD_KAFKA_RESP_ERR__RESOLVE,
                                                 RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN,
                                                 RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
