@@ -100,7 +100,7 @@ class Away(cluster.Case):
         before = self.size(self.rows)
         wait_for(lambda: self.size(self.rows) > before, 'rows after it came back')
         self.assertLess(len(run.lines), 20, run.text())
-        run.stop()
+        run.stop_after_fault()
         self.check(feeder)
 
     def test_sigterm_under_load_ends_in_time_with_everything_committed(self):
@@ -128,7 +128,7 @@ class Away(cluster.Case):
         feeder, run = self.fed()
         self.broker.kill()
         self.last(1)
-        run.stop(0, 1)
+        run.stop_after_fault()
         self.assertRegex(run.text(), 'again')
         self.broker.start()
         self.check(feeder)
@@ -140,7 +140,7 @@ class Away(cluster.Case):
         self.signal(signal.SIGCONT)
         before = self.size(self.rows)
         wait_for(lambda: self.size(self.rows) > before, 'rows')
-        run.stop()
+        run.stop_after_fault()
         self.check(feeder)
 
 

@@ -50,6 +50,12 @@ class Run:
         self.case.assertLess(took, within, self.text()[-4000:])
         return took
 
+    def stop_after_fault(self):
+        """The same; a worker that has not yet made good for a commit that failed says so, by 1."""
+        self.stop(0, 1)
+        if self.process.returncode == 1:
+            self.case.assertIn('read again at the next start', self.text())
+
     def close(self):
         self.process.kill()
         self.process.wait()

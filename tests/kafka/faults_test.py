@@ -100,13 +100,13 @@ class Faults(cluster.Case):
         self.begin()
         for delay in (10, 200, 2000):
             self.through(('delay', delay), 4)
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
     def test_a_trickle_changes_no_row(self):
         self.begin()
         self.through(('trickle', 4000), 6)
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
     def test_reset_connections_change_no_row(self):
@@ -115,7 +115,7 @@ class Faults(cluster.Case):
             self.proxy.tell('reset')
             self.wait_for_rows()
         self.through(('refuse',), 3)
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
     def test_a_hole_longer_than_the_session_changes_no_row_and_another_takes_over(self):
@@ -128,9 +128,9 @@ class Faults(cluster.Case):
         self.proxy.tell('heal')
         self.wait_for_rows()
         self.assertIsNone(self.runner.process.poll(), self.runner.text())
-        other.stop()
+        other.stop_after_fault()
         self.wait_for_rows()
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
     def test_a_lost_answer_to_a_commit_doubles_no_row(self):
@@ -140,7 +140,7 @@ class Faults(cluster.Case):
             self.proxy.tell('lose', END_TXN, 1)
             wait_for(lambda: self.proxy.status()['lost'] > before['lost'], 'an answer to lose')
             self.wait_for_rows()
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
     def delayed_end(self):
@@ -165,7 +165,7 @@ class Faults(cluster.Case):
             self.assertEqual(self.delayed_end(), INVALID_PRODUCER_EPOCH)
             self.assertGreater(self.proxy.status()[f'key{INIT_PRODUCER_ID}'], made)
             self.wait_for_rows()
-        self.runner.stop()
+        self.runner.stop_after_fault()
         self.check()
 
 
