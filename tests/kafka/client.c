@@ -17,6 +17,8 @@
  *   read TOPIC committed|all      the values in the topic, from the first to the end
  *   committed GROUP TOPIC         the committed offset, or what an unstable one answers
  */
+#include "tests/kafka/commands.h"
+
 #include <librdkafka/rdkafka.h>
 
 #include <stdatomic.h>
@@ -256,31 +258,15 @@ static void do_committed(char **words) {
     rd_kafka_destroy(rk);
 }
 
-static const struct command {
-    const char *name;
-    void (*obey)(char **words); /* four, "" where there is none */
-} COMMANDS[] = {
-    {"create", do_create},       {"new", do_new},           {"warm", do_warm},
-    {"begin", do_begin},         {"send", do_send},         {"flush", do_flush},
-    {"commit", do_commit},       {"abort", do_abort},       {"offset", do_offset},
-    {"close", do_close},         {"troubled", do_troubled}, {"read", do_read},
-    {"committed", do_committed},
+static const struct command COMMANDS[] = {
+    {"create", do_create},       {"new", do_new},
+    {"warm", do_warm},           {"begin", do_begin},
+    {"send", do_send},           {"flush", do_flush},
+    {"commit", do_commit},       {"abort", do_abort},
+    {"offset", do_offset},       {"close", do_close},
+    {"troubled", do_troubled},   {"read", do_read},
+    {"committed", do_committed}, {0},
 };
-
-static void obey(char *line) {
-    char none[] = "", *words[4] = {none, none, none, none}, *rest = NULL;
-    char *word = strtok_r(line, " \n", &rest);
-    for (int i = 0; i < 4 && word; i++, word = strtok_r(NULL, " \n", &rest)) {
-        words[i] = word;
-    }
-    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++) {
-        if (strcmp(words[0], COMMANDS[i].name) == 0) {
-            COMMANDS[i].obey(words);
-            return;
-        }
-    }
-    puts("error: no such command");
-}
 
 int main(int argc, char **argv) {
     if (argc < 2) {
@@ -293,7 +279,7 @@ int main(int argc, char **argv) {
     char *line = NULL;
     size_t capacity = 0;
     while (getline(&line, &capacity, stdin) > 0) {
-        obey(line);
+        obey(COMMANDS, line);
         fflush(stdout);
     }
     free(line);

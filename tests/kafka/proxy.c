@@ -25,6 +25,7 @@
  * the broker's side of its connection stays until everything has reached the broker and a little
  * longer, as with packets that were under way. One thread, one poll loop. Every connection has two
  * buffers of a fixed size. */
+#include "tests/kafka/commands.h"
 #include "tests/kafka/flow.h"
 
 #include <arpa/inet.h>
@@ -374,29 +375,21 @@ static void do_status(char **words) {
     putchar('\n');
 }
 
-static const struct command {
-    const char *name;
-    void (*obey)(char **words); /* four, "" where there is none */
-} COMMANDS[] = {
-    {"delay", do_delay}, {"trickle", do_trickle}, {"hole", do_hole},     {"refuse", do_refuse},
-    {"heal", do_heal},   {"reset", do_reset},     {"hold", do_rule},     {"lose", do_rule},
-    {"held", do_held},   {"release", do_release}, {"answer", do_answer}, {"status", do_status},
+static const struct command COMMANDS[] = {
+    {"delay", do_delay},
+    {"trickle", do_trickle},
+    {"hole", do_hole},
+    {"refuse", do_refuse},
+    {"heal", do_heal},
+    {"reset", do_reset},
+    {"hold", do_rule},
+    {"lose", do_rule},
+    {"held", do_held},
+    {"release", do_release},
+    {"answer", do_answer},
+    {"status", do_status},
+    {0},
 };
-
-static void obey(char *line) {
-    char none[] = "", *words[4] = {none, none, none, none}, *rest = NULL;
-    char *word = strtok_r(line, " ", &rest);
-    for (int i = 0; i < 4 && word; i++, word = strtok_r(NULL, " ", &rest)) {
-        words[i] = word;
-    }
-    for (size_t i = 0; i < sizeof COMMANDS / sizeof *COMMANDS; i++) {
-        if (strcmp(words[0], COMMANDS[i].name) == 0) {
-            COMMANDS[i].obey(words);
-            return;
-        }
-    }
-    puts("error: no such command");
-}
 
 static void read_commands(void) {
     ssize_t n = read(STDIN_FILENO, proxy.line + proxy.line_length, LINE - proxy.line_length);
@@ -407,7 +400,7 @@ static void read_commands(void) {
     char *end;
     while ((end = memchr(proxy.line, '\n', proxy.line_length))) {
         *end = 0;
-        obey(proxy.line);
+        obey(COMMANDS, proxy.line);
         proxy.line_length -= (size_t)(end + 1 - proxy.line);
         memmove(proxy.line, end + 1, proxy.line_length);
     }
