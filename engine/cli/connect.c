@@ -51,6 +51,9 @@ int mr_connect(const struct mr_connect *how, struct mr_log **log, struct mr_erro
     if (code == MR_EXIT_OK) {
         code = open_log(how, &properties, log, err);
     }
+    if (*log && how->patience_ns > 0 && mr_is_cluster(how->url)) {
+        mr_stop_after(how->patience_ns);
+    }
     mr_properties_finish(&properties);
     return code;
 }

@@ -18,6 +18,7 @@ struct mr_connect {
     const char *file;           /* of --kafka, "": none                              */
     bool make;                  /* a directory that is not there is created          */
     const char *late;           /* told when a cluster holds up the end of the process */
+    int64_t patience_ns;        /* a cluster is given up after so long; 0: never     */
 };
 
 /* Opens a log. Else an exit code and the sentence to print. A wait for a broker ends with

@@ -27,6 +27,7 @@ static int count_partitions(const struct mr_plan *plan, const struct flags *aske
         .plan = plan,
         .file = asked->kafka,
         .late = "the broker did not answer in time",
+        .patience_ns = PATIENCE,
     };
     struct mr_log *log;
     struct mr_topic topic;
@@ -36,9 +37,6 @@ static int count_partitions(const struct mr_plan *plan, const struct flags *aske
     if (code == MR_EXIT_CONFIGURATION) {
         mr_note("%s", err.text);
         return code;
-    }
-    if (log && mr_is_cluster(how.url)) {
-        mr_stop_after(PATIENCE);
     }
     if (log && mr_log_describe(log, plan->topic, &topic, &err) == MR_OK) {
         *partitions = topic.partitions;

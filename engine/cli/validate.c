@@ -40,6 +40,7 @@ static int inspect(const struct mr_plan *plan, const struct flags *asked) {
         .plan = plan,
         .file = asked->kafka,
         .late = "the broker did not answer in time",
+        .patience_ns = PATIENCE,
     };
     struct mr_log *log;
     struct mr_error err = {""};
@@ -48,9 +49,6 @@ static int inspect(const struct mr_plan *plan, const struct flags *asked) {
     if (code != MR_EXIT_OK) {
         tell(NULL, MR_FINDING_FAULT, err.text);
         return code;
-    }
-    if (mr_is_cluster(how.url)) {
-        mr_stop_after(PATIENCE);
     }
     enum mr_status status = mr_run_inspect(plan, log, tell, NULL);
     mr_log_close(log);
