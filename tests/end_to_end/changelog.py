@@ -1,15 +1,5 @@
 """What a changelog says of the windows (engine/state/pack.c has the format), against the rows."""
-
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return value, at
+from frames import read_varint
 
 
 def cells(records):
@@ -21,7 +11,7 @@ def cells(records):
             continue
         start_ns = int.from_bytes(record.key[1:9], 'big') - 2**63
         cell = (record.key[9:].decode(),), start_ns
-        found[cell] = record.value and (record.value[8] == 1, varint(record.value, 9)[0])
+        found[cell] = record.value and (record.value[8] == 1, read_varint(record.value, 9)[0])
     return found
 
 

@@ -70,28 +70,31 @@ def seal(body):
     return body + tag(15, 5) + struct.pack('<I', crc32c(body))
 
 
+def read_varint(data, at):
+    """The number that begins at `at`, and where the next one begins."""
+    value = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            return value, at
+
+
 def parse(data):
     """(number, value) of each field of a protobuf message."""
     at = 0
-
-    def number():
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
     while at < len(data):
-        key = number()
+        key, at = read_varint(data, at)
         kind = key & 7
         if kind == 0:
-            yield key >> 3, number()
+            value, at = read_varint(data, at)
+            yield key >> 3, value
             continue
-        size = {1: 8, 5: 4}.get(kind) or number()
+        size = {1: 8, 5: 4}.get(kind)
+        if not size:
+            size, at = read_varint(data, at)
         yield key >> 3, data[at:at + size]
         at += size
 
