@@ -174,7 +174,7 @@ static enum mr_status process(struct mr_operator *op, struct mr_record *record,
     return mr_emit(op, record, err);
 }
 
-static bool still_known(struct mr_operator *op, const struct mr_accumulator *cell) {
+static bool still_known(struct mr_operator *op, struct mr_slice key, struct mr_accumulator *cell) {
     const struct options *self = op->options;
     const struct instance *instance = op->instance;
     size_t count;

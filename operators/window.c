@@ -141,8 +141,7 @@ static void add_part(struct mr_operator *op, const struct mr_record *record, str
     if (kept == 0) {
         return;
     }
-    struct mr_accumulator *accumulators = mr_cell(op, group, span);
-    mr_account(op, accumulators ? MR_USED : MR_LATE, kept);
+    struct mr_accumulator *accumulators = mr_cell(op, group, span, kept);
     if (!accumulators) {
         return;
     }
@@ -246,8 +245,7 @@ static enum mr_status process_event(struct mr_operator *op, const struct mr_reco
         return status;
     }
     struct mr_span span = window->type->span(window->options, record->start_ns);
-    struct mr_accumulator *accumulators = mr_cell(op, group, span);
-    mr_account(op, accumulators ? MR_USED : MR_LATE, 1);
+    struct mr_accumulator *accumulators = mr_cell(op, group, span, 1);
     if (accumulators) {
         add_event(op, record, accumulators);
     }

@@ -88,9 +88,11 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     return MR_OK;
 }
 
-struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span) {
+struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span,
+                               size_t samples) {
     struct mr_task *task = op->task;
     enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, span.end_ns);
+    mr_account(op, verdict == MR_VERDICT_LATE ? MR_LATE : MR_USED, samples);
     if (verdict == MR_VERDICT_LATE) {
         return NULL;
     }
@@ -112,27 +114,43 @@ struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, st
     return cell->accumulators;
 }
 
+/* The keyed cells of a task stand in one table: the operator's place goes before the key. */
+static struct mr_slice keyed(struct mr_operator *op, struct mr_slice key) {
+    struct mr_buffer *out = &op->task->keyed;
+    char place = (char)op->type->place;
+    out->length = 0;
+    mr_buffer_add(out, &place, 1);
+    mr_buffer_add(out, key.data, key.length);
+    return mr_buffer_slice(out);
+}
+
 struct mr_accumulator *mr_keyed_cell(struct mr_operator *op, struct mr_slice key, bool make) {
-    struct mr_cell *cell = mr_store_keyed(op->task->store, key, make);
+    struct mr_cell *cell = mr_store_keyed(op->task->store, keyed(op, key), make);
     return cell ? cell->accumulators : NULL;
 }
 
 void mr_keyed_touch(struct mr_operator *op, struct mr_slice key) {
-    mr_store_touch(op->task->store, mr_store_keyed(op->task->store, key, true));
+    mr_store_touch(op->task->store, mr_store_keyed(op->task->store, keyed(op, key), true));
 }
 
 struct sweep {
     struct mr_operator *op;
-    bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell);
+    bool (*visit)(struct mr_operator *op, struct mr_slice key, struct mr_accumulator *cell);
 };
 
 static bool visit_cell(void *arg, struct mr_cell *cell) {
     struct sweep *sweep = arg;
-    return !cell->keyed || sweep->visit(sweep->op, cell->accumulators);
+    struct mr_slice key = mr_cell_group(cell);
+    if (!cell->keyed || key.data[0] != (char)sweep->op->type->place) {
+        return true;
+    }
+    return sweep->visit(sweep->op, (struct mr_slice){key.data + 1, key.length - 1},
+                        cell->accumulators);
 }
 
 void mr_keyed_sweep(struct mr_operator *op,
-                    bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell)) {
+                    bool (*visit)(struct mr_operator *op, struct mr_slice key,
+                                  struct mr_accumulator *cell)) {
     struct sweep sweep = {op, visit};
     mr_store_sweep(op->task->store, visit_cell, &sweep);
     op->task->moved = true;

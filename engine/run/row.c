@@ -54,9 +54,9 @@ static void put_key(const struct mr_plan *plan, const struct mr_cell *cell, stru
 static void put_stat(struct mr_task *task, const struct mr_cell *cell, const struct mr_stat *stat) {
     struct mr_buffer *out = &task->row;
     struct mr_value value = {.kind = MR_ABSENT};
-    stat->result->compute(&cell->accumulators[stat->measure],
-                          task->plan->measures.items[stat->measure].settings, stat->arguments,
-                          &task->bytes, &value);
+    const struct mr_question question = {task->plan->measures.items[stat->measure].settings,
+                                         stat->arguments, cell->span, &task->bytes};
+    stat->result->compute(&cell->accumulators[stat->measure], &question, &value);
     put_name(out, stat->name);
     mr_buffer_reserve(out, MR_JSON_NUMBER_MAX);
     switch (value.kind) {

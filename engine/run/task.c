@@ -71,6 +71,7 @@ void mr_task_destroy(struct mr_task *task) {
     mr_arena_destroy(task->arena);
     free(task->pending);
     mr_buffer_finish(&task->group);
+    mr_buffer_finish(&task->keyed);
     mr_buffer_finish(&task->row);
     mr_buffer_finish(&task->row_key);
     mr_buffer_finish(&task->note);

@@ -61,7 +61,7 @@ struct mr_task {
     uint64_t ahead[MR_AHEAD]; /* hashes of the cells that the next messages will ask for */
     struct mr_tally outcome;  /* of the record's samples                                 */
 
-    struct mr_buffer group, row, note, row_key;
+    struct mr_buffer group, keyed, row, note, row_key;
     struct mr_accumulator bytes; /* where results build MR_BYTES                         */
 };
 

@@ -42,17 +42,30 @@ static void move_horizon(struct mr_times *times, const struct mr_plan *plan) {
     }
 }
 
+/* Before spans close, what operators keep back comes out, judged by the times as they are. */
+static enum mr_status settle(struct mr_task *task, int64_t watermark_ns, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    for (struct mr_operator *op = task->chain; op && status == MR_OK; op = op->next) {
+        if (op->type->settle) {
+            status = op->type->settle(op, watermark_ns, err);
+        }
+    }
+    return status;
+}
+
 /* A decoded record that was not ahead: R and T move, spans close, H follows, cells drop. */
 enum mr_status mr_times_record(struct mr_task *task, int64_t last_ns, struct mr_error *err) {
     struct mr_times *times = &task->times;
     if (last_ns <= times->stream_ns) {
         return MR_OK;
     }
+    int64_t watermark_ns = times->watermark_ns < last_ns ? last_ns : times->watermark_ns;
+    enum mr_status status = settle(task, watermark_ns, err);
     times->stream_ns = last_ns;
-    if (times->watermark_ns < last_ns) {
-        times->watermark_ns = last_ns;
+    times->watermark_ns = watermark_ns;
+    if (status == MR_OK) {
+        status = mr_close_due(task, err);
     }
-    enum mr_status status = mr_close_due(task, err);
     if (status != MR_OK) {
         return status;
     }
@@ -77,9 +90,10 @@ enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err) {
         return MR_OK;
     }
     int64_t ticked = mr_time_add(task->silence.watermark_ns, silent_ns);
-    if (ticked > task->times.watermark_ns) {
-        task->times.watermark_ns = ticked;
-        return mr_close_due(task, err);
+    if (ticked <= task->times.watermark_ns) {
+        return MR_OK;
     }
-    return MR_OK;
+    enum mr_status status = settle(task, ticked, err);
+    task->times.watermark_ns = ticked;
+    return status == MR_OK ? mr_close_due(task, err) : status;
 }

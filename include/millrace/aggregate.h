@@ -12,6 +12,7 @@
 #include <millrace/option.h>
 #include <millrace/record.h>
 #include <millrace/status.h>
+#include <millrace/window.h>
 
 #define MR_BLOCK 1024
 
@@ -55,6 +56,14 @@ static inline int64_t mr_part_ns(const struct mr_part *part, size_t i) {
     return mr_sample_ns(part->record, part->index ? part->index[i] : part->first + i);
 }
 
+/* What a result is computed from, besides the accumulator. */
+struct mr_question {
+    const void *settings;         /* of the measure                                          */
+    const void *arguments;        /* of the statistic                                        */
+    struct mr_span span;          /* that the accumulator covers                             */
+    struct mr_accumulator *bytes; /* where out->text may be built; valid until its next use  */
+};
+
 /* A name that a job may use under `stats`, computed from an accumulator. */
 struct mr_result {
     const char *name;    /* "mean"                                                           */
@@ -68,9 +77,9 @@ struct mr_result {
                                           NULL: none                                          */
     size_t arguments_size;
     /* MR_ABSENT where there is no value (mean of nothing, a sum beyond the range): null in the
-     * row. `bytes` (MR_BYTES only) is where out->text may be built; valid until its next use. */
-    void (*compute)(const struct mr_accumulator *accumulator, const void *settings,
-                    const void *arguments, struct mr_accumulator *bytes, struct mr_value *out);
+     * row. */
+    void (*compute)(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                    struct mr_value *out);
 };
 
 struct mr_aggregate_type {

@@ -12,7 +12,15 @@
 #include <millrace/window.h>
 
 /* Where in the chain an operator stands. */
-enum mr_place { MR_PLACE_DUPLICATES, MR_PLACE_LET, MR_PLACE_WHERE, MR_PLACE_WINDOW };
+enum mr_place {
+    MR_PLACE_DUPLICATES,
+    MR_PLACE_JOIN,
+    MR_PLACE_LET,
+    MR_PLACE_WHERE,
+    MR_PLACE_TRANSITIONS,
+    MR_PLACE_HOLD,
+    MR_PLACE_WINDOW, /* the end: windows, or rows of the records themselves */
+};
 
 struct mr_operator_type;
 
@@ -35,6 +43,10 @@ struct mr_operator_type {
     enum mr_status (*open)(struct mr_operator *op, struct mr_error *err); /* NULL: nothing to do */
     enum mr_status (*process)(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err);
+    /* The watermark is about to move to watermark_ns, by a record or a tick, and spans are about to
+     * close: emit what is settled by then. It is judged as before the move. NULL: nothing is kept
+     * back. */
+    enum mr_status (*settle)(struct mr_operator *op, int64_t watermark_ns, struct mr_error *err);
     /* Stream time has moved (by records only). NULL: not interested. */
     void (*advance)(struct mr_operator *op, int64_t stream_ns);
     void (*close)(struct mr_operator *op); /* accepts a half-opened instance; NULL: nothing to do */
@@ -62,18 +74,21 @@ void mr_account_gaps(struct mr_operator *op, uint16_t slot, size_t samples);
 enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
                         struct mr_slice *group, struct mr_error *err);
 
-/* The accumulators of (group, span), in the order of the plan, or NULL when a part of that span
- * is late by the rules of time: then account for it as MR_LATE. The cell is made if need be and
- * is written to the changelog at the next commit. Valid until the next call of a service. */
-struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span);
+/* The accumulators of (group, span), in the order of the plan, for a part of so many samples: they
+ * are accounted for as used. NULL when the part is late by the rules of time: they are accounted
+ * for as late. The cell is made if need be and is written to the changelog at the next commit.
+ * Valid until the next call of a service. */
+struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span,
+                               size_t samples);
 
-/* A growable value without a span. With make = false: NULL when there is none. The caller tells
- * what it changed by mr_keyed_touch. */
+/* A growable value without a span, of this kind of operator alone. With make = false: NULL when
+ * there is none. The caller tells what it changed by mr_keyed_touch. */
 struct mr_accumulator *mr_keyed_cell(struct mr_operator *op, struct mr_slice key, bool make);
 void mr_keyed_touch(struct mr_operator *op, struct mr_slice key);
-/* Visits every keyed cell; visit returns false to drop it. */
+/* Visits every such cell, in no order; visit returns false to drop it. */
 void mr_keyed_sweep(struct mr_operator *op,
-                    bool (*visit)(struct mr_operator *op, const struct mr_accumulator *cell));
+                    bool (*visit)(struct mr_operator *op, struct mr_slice key,
+                                  struct mr_accumulator *cell));
 
 /* Stream time R before the current record; INT64_MIN while no record has set it. */
 int64_t mr_stream_time(const struct mr_operator *op);

@@ -82,20 +82,23 @@ struct mr_record {
     struct mr_value *values; /* by field slot; the plan says which slot is which field      */
     size_t samples;          /* length of every array; 1 for an event                       */
     double rate_hz;          /* samples per second; 0: an event, it stands for no duration  */
-    int64_t start_ns;        /* event time of sample 0; >= 0                                */
+    int64_t start_ns;        /* event time of the frame's first sample; >= 0                */
+    size_t first;            /* sample 0 of this record is that one of its frame: a join cuts
+                                frames; 0: the whole frame, or its beginning                */
     int64_t last_ns;         /* event time of the last sample; >= start_ns                  */
     const uint8_t *mask;     /* one byte per sample, 1: `where` kept it; NULL: all are kept */
     const struct mr_message *message; /* where it came from                                  */
 };
 
-/* The event time of sample i: start + i / rate, rounded to the nearest nanosecond. Exact to
- * 1 ns while i / rate stays below 104 days. i = samples is the time of the first sample after
- * the record. */
+/* The event time of sample i: start + (first + i) / rate, rounded to the nearest nanosecond, so
+ * that a part of a frame has the times of the frame. Exact to 1 ns while the frame stays below 104
+ * days. i = samples is the time of the first sample after the record. */
 static inline int64_t mr_sample_ns(const struct mr_record *record, size_t i) {
-    if (i == 0 || record->rate_hz == 0) {
+    size_t n = record->first + i;
+    if (n == 0 || record->rate_hz == 0) {
         return record->start_ns;
     }
-    return record->start_ns + (int64_t)((double)i * 1e9 / record->rate_hz + 0.5);
+    return record->start_ns + (int64_t)((double)n * 1e9 / record->rate_hz + 0.5);
 }
 
 #endif

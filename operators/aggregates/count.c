@@ -44,15 +44,15 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void count(const struct mr_accumulator *accumulator, const void *settings,
-                  const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void count(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                  struct mr_value *out) {
     const struct head *head = accumulator->head;
     *out = (struct mr_value){
         .kind = MR_INTEGER, .number = (double)head->n, .integer = (int64_t)head->n};
 }
 
-static void covered(const struct mr_accumulator *accumulator, const void *settings,
-                    const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void covered(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                    struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, true, mr_exact_value(&head->seconds));
 }

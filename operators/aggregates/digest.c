@@ -168,25 +168,25 @@ static void quantile_of(const struct mr_accumulator *accumulator, unsigned m, do
     }
 }
 
-static void quantile(const struct mr_accumulator *accumulator, const void *settings,
-                     const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
-    quantile_of(accumulator, bits(settings), ((const struct quantile_arguments *)arguments)->q,
-                out);
+static void quantile(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                     struct mr_value *out) {
+    quantile_of(accumulator, bits(question->settings),
+                ((const struct quantile_arguments *)question->arguments)->q, out);
 }
 
-static void median(const struct mr_accumulator *accumulator, const void *settings,
-                   const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
-    quantile_of(accumulator, bits(settings), 0.5, out);
+static void median(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                   struct mr_value *out) {
+    quantile_of(accumulator, bits(question->settings), 0.5, out);
 }
 
-static void digest(const struct mr_accumulator *accumulator, const void *settings,
-                   const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void digest(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                   struct mr_value *out) {
     const struct mr_buckets *head = accumulator->head;
     *out = (struct mr_value){.kind = MR_ABSENT};
     if (head->total > 0) {
-        mr_digest_write(accumulator, bits(settings), bytes);
+        mr_digest_write(accumulator, bits(question->settings), question->bytes);
         out->kind = MR_BYTES;
-        out->text = (struct mr_slice){(const char *)bytes->body, bytes->length};
+        out->text = (struct mr_slice){(const char *)question->bytes->body, question->bytes->length};
     }
 }
 

@@ -89,14 +89,14 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void first(const struct mr_accumulator *accumulator, const void *settings,
-                  const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void first(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                  struct mr_value *out) {
     const struct head *head = accumulator->head;
     *out = (struct mr_value){.kind = head->any ? MR_NUMBER : MR_ABSENT, .number = head->first};
 }
 
-static void last(const struct mr_accumulator *accumulator, const void *settings,
-                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void last(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                 struct mr_value *out) {
     const struct head *head = accumulator->head;
     *out = (struct mr_value){.kind = head->any ? MR_NUMBER : MR_ABSENT, .number = head->last};
 }

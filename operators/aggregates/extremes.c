@@ -53,20 +53,20 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void min(const struct mr_accumulator *accumulator, const void *settings,
-                const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void min(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, head->any, head->min);
 }
 
-static void max(const struct mr_accumulator *accumulator, const void *settings,
-                const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void max(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, head->any, head->max);
 }
 
-static void range(const struct mr_accumulator *accumulator, const void *settings,
-                  const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void range(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                  struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, head->any, head->max - head->min);
 }

@@ -58,8 +58,8 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void integral(const struct mr_accumulator *accumulator, const void *settings,
-                     const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void integral(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                     struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, head->n > 0 && head->beyond == 0, mr_exact_value(&head->sum));
 }

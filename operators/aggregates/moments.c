@@ -112,14 +112,14 @@ static enum mr_status unpack(struct mr_accumulator *accumulator, const void *set
     return good ? MR_OK : MR_REJECT;
 }
 
-static void sum(const struct mr_accumulator *accumulator, const void *settings,
-                const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void sum(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                struct mr_value *out) {
     const struct head *head = accumulator->head;
     mr_give_number(out, head->n > 0 && head->beyond_sum == 0, mr_exact_value(&head->sum));
 }
 
-static void mean(const struct mr_accumulator *accumulator, const void *settings,
-                 const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void mean(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                 struct mr_value *out) {
     const struct head *head = accumulator->head;
     bool known = head->n > 0 && head->beyond_sum == 0;
     mr_give_number(out, known, known ? mr_exact_value(&head->sum) / (double)head->n : 0);
@@ -134,20 +134,20 @@ static void deviation(const struct head *head, double divisor, struct mr_value *
                          : 0);
 }
 
-static void std_pop(const struct mr_accumulator *accumulator, const void *settings,
-                    const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void std_pop(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                    struct mr_value *out) {
     const struct head *head = accumulator->head;
     deviation(head, (double)head->n, out);
 }
 
-static void std_samp(const struct mr_accumulator *accumulator, const void *settings,
-                     const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void std_samp(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                     struct mr_value *out) {
     const struct head *head = accumulator->head;
     deviation(head, (double)head->n - 1, out);
 }
 
-static void rms(const struct mr_accumulator *accumulator, const void *settings,
-                const void *arguments, struct mr_accumulator *bytes, struct mr_value *out) {
+static void rms(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                struct mr_value *out) {
     const struct head *head = accumulator->head;
     bool known = head->n > 0 && head->beyond_squares == 0;
     mr_give_number(out, known,

@@ -238,6 +238,7 @@ static bool read_record(struct codec *it, const struct mr_message *message, stru
     record->samples = 1;
     record->rate_hz = 0;
     record->mask = NULL;
+    record->first = 0;
     record->message = message;
     if (!take_time(it, message, &record->start_ns, why)) {
         return false;

@@ -38,9 +38,9 @@ static void use(const struct mr_plan *plan, const struct mr_cell *cell) {
     for (size_t i = 0; i < plan->stat_count; i++) {
         const struct mr_stat *stat = &plan->stats[i];
         struct mr_value value = {.kind = MR_ABSENT};
-        stat->result->compute(&cell->accumulators[stat->measure],
-                              plan->measures.items[stat->measure].settings, stat->arguments, &bytes,
-                              &value);
+        const struct mr_question question = {plan->measures.items[stat->measure].settings,
+                                             stat->arguments, cell->span, &bytes};
+        stat->result->compute(&cell->accumulators[stat->measure], &question, &value);
     }
     free(bytes.body);
 }

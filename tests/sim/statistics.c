@@ -122,7 +122,8 @@ static void add_stat(const struct sim *sim, const struct mr_stat *stat,
     for (size_t i = 0; i < count; i++) {
         add_sample(&sim->job, measure, field, &samples[i], &accumulator);
     }
-    stat->result->compute(&accumulator, measure->settings, stat->arguments, &bytes, &value);
+    const struct mr_question question = {measure->settings, stat->arguments, {0}, &bytes};
+    stat->result->compute(&accumulator, &question, &value);
     struct plain plain = plain_of(field, samples, count);
     check_plain(sim, stat, &value, &plain);
     print_value(out, stat->name, &value);

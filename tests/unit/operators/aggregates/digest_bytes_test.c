@@ -159,8 +159,8 @@ static void assert_holds(const double *x, size_t n) {
 static void write_and_read(struct gauge *gauge) {
     struct mr_accumulator bytes = {0};
     struct mr_value value;
-    result_of(gauge->type, "digest")
-        ->compute(&gauge->accumulator, gauge->settings, NULL, &bytes, &value);
+    const struct mr_question question = {.settings = gauge->settings, .bytes = &bytes};
+    result_of(gauge->type, "digest")->compute(&gauge->accumulator, &question, &value);
     assert_int_equal(value.kind, MR_BYTES);
     read_sketch(value.text, &sketch);
     free(bytes.body);

@@ -72,8 +72,8 @@ static int ascending(const void *a, const void *b) {
 static double quantile(const struct gauge *gauge, double q) {
     struct mr_value value;
     struct arguments arguments = {q, 0.01};
-    result_of(gauge->type, "quantile")
-        ->compute(&gauge->accumulator, gauge->settings, &arguments, NULL, &value);
+    const struct mr_question question = {.settings = gauge->settings, .arguments = &arguments};
+    result_of(gauge->type, "quantile")->compute(&gauge->accumulator, &question, &value);
     assert_int_equal(value.kind, MR_NUMBER);
     return value.number;
 }

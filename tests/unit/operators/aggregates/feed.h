@@ -123,7 +123,8 @@ static inline const struct mr_result *result_of(const struct mr_aggregate_type *
 
 static inline struct mr_value value_of(const struct gauge *gauge, const char *name) {
     struct mr_value value;
-    result_of(gauge->type, name)->compute(&gauge->accumulator, gauge->settings, NULL, NULL, &value);
+    const struct mr_question question = {.settings = gauge->settings};
+    result_of(gauge->type, name)->compute(&gauge->accumulator, &question, &value);
     return value;
 }
 
