@@ -246,6 +246,26 @@ static size_t write_escaped(char *out, unsigned char c) {
     return 6;
 }
 
+struct mr_slice mr_value_text(const struct mr_value *value, char scratch[MR_JSON_NUMBER_MAX]) {
+    switch (value->kind) {
+    case MR_TEXT:
+        return value->text;
+    case MR_INTEGER:
+        return (struct mr_slice){scratch, mr_json_write_integer(scratch, value->integer)};
+    case MR_NUMBER:
+        if (value->number > -1e15 && value->number < 1e15 &&
+            value->number == (double)(int64_t)value->number) {
+            return (struct mr_slice){scratch,
+                                     mr_json_write_integer(scratch, (int64_t)value->number)};
+        }
+        return (struct mr_slice){scratch, mr_json_write_number(scratch, value->number)};
+    case MR_BOOLEAN:
+        return mr_slice_of(value->number != 0 ? "true" : "false");
+    default:
+        return mr_slice_of("");
+    }
+}
+
 /* Bytes that are not UTF-8 (a record key may be anything) become U+FFFD, so that what is written
  * is JSON always. */
 size_t mr_json_write_string(char *out, struct mr_slice text) {

@@ -37,27 +37,6 @@ void mr_account_gaps(struct mr_operator *op, uint16_t slot, size_t samples) {
     }
 }
 
-/* A whole number reads like one: a sensor's id is 7, not 7.0. */
-static struct mr_slice value_text(const struct mr_value *value, char scratch[MR_JSON_NUMBER_MAX]) {
-    switch (value->kind) {
-    case MR_TEXT:
-        return value->text;
-    case MR_INTEGER:
-        return (struct mr_slice){scratch, mr_json_write_integer(scratch, value->integer)};
-    case MR_NUMBER:
-        if (value->number > -1e15 && value->number < 1e15 &&
-            value->number == (double)(int64_t)value->number) {
-            return (struct mr_slice){scratch,
-                                     mr_json_write_integer(scratch, (int64_t)value->number)};
-        }
-        return (struct mr_slice){scratch, mr_json_write_number(scratch, value->number)};
-    case MR_BOOLEAN:
-        return mr_slice_of(value->number != 0 ? "true" : "false");
-    default:
-        return mr_slice_of("");
-    }
-}
-
 /* One column: its text. Several: each with its length before it, so that ("a", "bc") and
  * ("ab", "c") differ. row.c takes them apart. */
 enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
@@ -74,7 +53,7 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     char scratch[MR_JSON_NUMBER_MAX];
     task->group.length = 0;
     for (size_t i = 0; i < plan->group_count; i++) {
-        struct mr_slice text = value_text(&record->values[plan->groups[i].slot], scratch);
+        struct mr_slice text = mr_value_text(&record->values[plan->groups[i].slot], scratch);
         if (plan->group_count > 1) {
             mr_put_varint(&task->group, text.length);
         }

@@ -45,6 +45,9 @@ const struct mr_json_value *mr_json_next(const struct mr_json_value *child); /* 
 size_t mr_json_write_number(char *out, double x); /* shortest round trip, with '.' or exponent;
                                                      NaN and infinities: null                    */
 size_t mr_json_write_integer(char *out, int64_t x);
+/* A scalar as text, as group_by writes it: a whole number reads like one (7, not 7.0); "" when
+ * there is none. In scratch, or where the value's own text lies. */
+struct mr_slice mr_value_text(const struct mr_value *value, char scratch[MR_JSON_NUMBER_MAX]);
 /* Quoted and escaped; out has room for 6 * length + 2. */
 size_t mr_json_write_string(char *out, struct mr_slice text);
 /* Quoted; out has room for 4 * (length + 2) / 3 + 2. */
