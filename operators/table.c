@@ -12,13 +12,8 @@ const struct mr_window_type *const mr_window_types[] = {
 };
 
 const struct mr_aggregate_type *const mr_aggregate_types[] = {
-    &mr_count_aggregate,
-    &mr_moments_aggregate,
-    &mr_extremes_aggregate,
-    &mr_ends_aggregate,
-    &mr_integral_aggregate,
-    &mr_digest_aggregate,
-    NULL,
+    &mr_count_aggregate,    &mr_moments_aggregate, &mr_extremes_aggregate, &mr_ends_aggregate,
+    &mr_integral_aggregate, &mr_digest_aggregate,  &mr_distinct_aggregate, NULL,
 };
 
 const struct mr_codec_type *const mr_codec_types[] = {

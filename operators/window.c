@@ -113,8 +113,15 @@ static void feed_field(const struct feed *feed, size_t begin, size_t end) {
         feed_samples(feed, value, begin, end);
         break;
     case MR_NUMBER:
-    case MR_INTEGER: {
-        struct mr_part part = {.f64 = &value->number, .n = 1, .record = feed->record};
+    case MR_INTEGER:
+    case MR_BOOLEAN: { /* 1 or 0: the mean is a share */
+        struct mr_part part = {
+            .f64 = &value->number, .value = value, .n = 1, .record = feed->record};
+        add_block(feed, &part);
+        break;
+    }
+    case MR_TEXT: { /* the plan has only aggregates of any value here */
+        struct mr_part part = {.value = value, .n = 1, .record = feed->record};
         add_block(feed, &part);
         break;
     }
@@ -199,13 +206,15 @@ static enum mr_status check_parts(struct mr_operator *op, const struct mr_record
 static inline bool take_value(struct mr_operator *op, int slot, struct mr_summary *summary,
                               struct mr_part *part) {
     part->f64 = NULL;
+    part->value = NULL;
     part->summary = NULL;
     if (slot < 0) {
         return true;
     }
     const struct mr_value *value = &part->record->values[slot];
-    if (value->kind != MR_NUMBER && value->kind != MR_INTEGER) {
-        return false;
+    part->value = value;
+    if (value->kind != MR_NUMBER && value->kind != MR_INTEGER && value->kind != MR_BOOLEAN) {
+        return value->kind == MR_TEXT;
     }
     *summary = summary_of_one(value->number);
     part->f64 = &value->number;

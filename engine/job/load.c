@@ -13,8 +13,8 @@
 
 /* Words of later versions: a person who has read of them deserves more than "unknown". */
 static const char *const later[] = {
-    "join",     "hold",      "transitions", "hop",      "session",  "zone", "rekey",
-    "postgres", "dashboard", "distinct",    "increase", "coverage", NULL,
+    "join",  "hold",     "transitions", "hop",      "session",  "zone",
+    "rekey", "postgres", "dashboard",   "increase", "coverage", NULL,
 };
 
 bool mr_is_for_later(const char *word) {

@@ -146,7 +146,8 @@ static bool has_value_per_sample(struct mr_loader *loader, const struct mr_node 
         field->kind = MR_NUMBER;
     }
     if (field->kind == MR_TEXT) {
-        mr_node_fault(loader, part, NULL, "`%s` is a text; statistics are of numbers", field->name);
+        mr_node_fault(loader, part, NULL, "`%s` is a text; this statistic is of numbers",
+                      field->name);
         return false;
     }
     if (loader->arrays && !mr_kind_is_array(field->kind)) {
@@ -158,7 +159,9 @@ static bool has_value_per_sample(struct mr_loader *loader, const struct mr_node 
     return true;
 }
 
-static bool find_field(struct mr_loader *loader, const struct call *call, int *slot) {
+/* An aggregate of any value leaves the field's kind to others: undeclared, it is any scalar. */
+static bool find_field(struct mr_loader *loader, const struct call *call,
+                       const struct mr_aggregate_type *type, int *slot) {
     *slot = -1;
     if (!call->has_field) {
         return true;
@@ -166,7 +169,8 @@ static bool find_field(struct mr_loader *loader, const struct call *call, int *s
     struct mr_node part = mr_node_part(loader, call->node, call->field.at, call->field.length);
     uint16_t found;
     part.text = text_of(loader, call, call->field);
-    if (!mr_field_use(loader, &part, &found) || !has_value_per_sample(loader, &part, found)) {
+    if (!mr_field_use(loader, &part, &found) ||
+        (!type->any_value && !has_value_per_sample(loader, &part, found))) {
         return false;
     }
     *slot = found;
@@ -282,7 +286,7 @@ static void add_stat(struct mr_loader *loader, const struct mr_node *node) {
     }
     void *arguments = mr_arena_take(loader->source.memory, result->arguments_size + 1);
     memset(arguments, 0, result->arguments_size);
-    if (!check_shape(loader, &call, result) || !find_field(loader, &call, &slot) ||
+    if (!check_shape(loader, &call, result) || !find_field(loader, &call, type, &slot) ||
         !load_arguments(loader, &call, result, arguments)) {
         return;
     }

@@ -40,10 +40,12 @@ struct mr_summary {
 };
 
 struct mr_part {
-    const float *f32;  /* one of the two, aligned; a scalar has n = 1 in f64                */
-    const double *f64; /* both NULL: a statistic without a field (count, covered)           */
-    size_t n;          /* kept samples in this block, 1..MR_BLOCK                           */
-    double seconds;    /* what one sample stands for: 1 / rate; 0 for an event              */
+    const float *f32;  /* one of the two, aligned; a scalar number has n = 1 in f64         */
+    const double *f64; /* both NULL: a statistic without a field (count, covered), or a text */
+    const struct mr_value *value; /* the one value of the field in this record, as it is: a text,
+                                     an exact integer; NULL: samples, or no field             */
+    size_t n;       /* kept samples in this block, 1..MR_BLOCK                           */
+    double seconds; /* what one sample stands for: 1 / rate; 0 for an event              */
     const struct mr_record *record;
     const uint32_t *index; /* sample i of the block is sample index[i] of the record; NULL:
                               it is sample first + i                                          */
@@ -88,6 +90,8 @@ struct mr_aggregate_type {
     uint16_t version;   /* of the packed form; part of the layout hash                    */
     uint32_t head_size; /* bytes, a multiple of 8                                         */
     uint32_t body_max;  /* packed, at most; 0: no body                                    */
+    bool any_value;     /* takes texts and booleans, and among arrays a field with one value per
+                           record: a part with `value` alone (n = 1, no summary)          */
     const struct mr_result *results; /* ends with a NULL name                                 */
 
     /* What all statistics of one field agree on (the digest's mantissa bits). NULL: nothing.
