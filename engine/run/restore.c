@@ -11,8 +11,9 @@
  * gives older records of a key and tombstones, too: in order, and the last one counts, which also
  * holds for records of another layout (all of them may have been dropped since).
  *
- * Refused, with the remedy: cells of another layout (which would be read as nonsense), and cells
- * beside no committed offset (which would be counted twice). */
+ * Refused, with the remedy: cells of another layout (which would be read as nonsense), cells beside
+ * no committed offset (which would be counted twice), and an offset beside a changelog without a
+ * layout (every first commit writes it, so what the offset counts is lost, or elsewhere). */
 #include "engine/run/task.h"
 
 #include <inttypes.h>
@@ -132,6 +133,16 @@ static enum mr_status check(const struct mr_task *task, struct mr_error *err) {
     const struct mr_store *foreign = task->restore->foreign;
     if (foreign && mr_store_cells(foreign) > 0) {
         return refuse_layout(task, err);
+    }
+    if (task->offset >= 0 && task->restore->layout.length == 0) {
+        return mr_error_set(err, MR_REJECT,
+                            "job %s has committed what it read of %s/%u, but its state is not in "
+                            "\"%s\", where every commit would have put something. That topic was "
+                            "deleted, or the job had %s window before. Run it under another job "
+                            "name, or with --reset to read the input from the start (its output "
+                            "topics stay)",
+                            task->plan->job, task->source.topic, task->source.partition,
+                            task->plan->changelog_topic, task->plan->window.type ? "no" : "a");
     }
     if (task->offset < 0 && mr_store_cells(task->store) > 0) {
         return mr_error_set(err, MR_REJECT,

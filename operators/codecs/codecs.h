@@ -4,6 +4,7 @@
 
 #include <millrace/codec.h>
 #include <millrace/json.h>
+#include <millrace/text.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "eight bytes at a time");
 
@@ -41,25 +42,6 @@ static inline bool mr_is_plain(struct mr_slice text) {
         }
     }
     return !mr_any_odd(mr_eight_bytes(text.data + text.length - 8));
-}
-
-static inline bool mr_has_control(struct mr_slice text) {
-    for (size_t i = 0; i < text.length; i++) {
-        unsigned char byte = (unsigned char)text.data[i];
-        if (byte < 0x20 || byte == 0x7F) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* How many bytes of a text are shown in a reason: at most 64, no character cut in two. */
-static inline int mr_shown(struct mr_slice text) {
-    size_t n = text.length < 64 ? text.length : 64;
-    while (n < text.length && n > 0 && ((unsigned char)text.data[n] & 0xC0) == 0x80) {
-        n--;
-    }
-    return (int)n;
 }
 
 /* ---- json_members.c: the named members of an object ----------------------------------------- */

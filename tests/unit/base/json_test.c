@@ -279,6 +279,34 @@ static void destroying_no_parser_does_nothing(void **state) {
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void assert_value_text(struct mr_value value, const char *expected) {
+    char room[MR_JSON_NUMBER_MAX];
+    assert_text(mr_value_text(&value, room), expected);
+}
+
+static void a_whole_number_reads_like_one_however_it_was_written(void **state) {
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = 7.0}, "7");
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = -0.0}, "0");
+    assert_value_text((struct mr_value){.kind = MR_INTEGER, .integer = 7}, "7");
+    assert_value_text((struct mr_value){.kind = MR_INTEGER, .integer = INT64_MIN},
+                      "-9223372036854775808");
+}
+
+static void other_numbers_are_written_shortest(void **state) {
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = 0.1}, "0.1");
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = 1e300}, "1e300");
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = 1e15}, "1000000000000000.0");
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = NAN}, "null");
+    assert_value_text((struct mr_value){.kind = MR_NUMBER, .number = INFINITY}, "null");
+}
+
+static void texts_and_booleans_are_what_they_are_and_nothing_is_empty(void **state) {
+    assert_value_text((struct mr_value){.kind = MR_TEXT, .text = mr_slice_of("7.0")}, "7.0");
+    assert_value_text((struct mr_value){.kind = MR_BOOLEAN, .number = 1}, "true");
+    assert_value_text((struct mr_value){.kind = MR_BOOLEAN, .number = 0}, "false");
+    assert_value_text((struct mr_value){.kind = MR_ABSENT}, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(an_object_is_walked_name_by_name),
@@ -296,6 +324,9 @@ int main(void) {
         TEST(bytes_that_are_not_utf8_are_replaced),
         TEST(base64_is_that_of_rfc_4648),
         TEST(destroying_no_parser_does_nothing),
+        cmocka_unit_test(a_whole_number_reads_like_one_however_it_was_written),
+        cmocka_unit_test(other_numbers_are_written_shortest),
+        cmocka_unit_test(texts_and_booleans_are_what_they_are_and_nothing_is_empty),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,24 @@ static void cells_beside_no_committed_offset_are_refused(void **state) {
     assert_non_null(strstr(f->err.text, "no committed offset"));
 }
 
+static void a_job_that_had_windows_before_is_refused_without_them(void **state) {
+    struct fixture *f = *state;
+    struct mr_faults faults = {0};
+    static const char text[] =
+        "job: j\nfrom: {topic: in, format: json, timestamp: {field: t, unit: "
+        "s}, fields: {t: number}}\nto: [{topic: out}]\n";
+    load(f, COUNT);
+    send(f, "{\"t\":5}");
+    run(f);
+    mr_worker_destroy(f->worker);
+    mr_plan_destroy(f->plan);
+    f->worker = NULL;
+    assert_int_equal(mr_job_load_text("j.yaml", mr_slice_of(text), &f->plan, &faults), MR_OK);
+    assert_int_equal(start(f), MR_OK);
+    assert_int_equal(read_all(f), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "or the job had a window before"));
+}
+
 static void an_offset_beyond_the_end_is_refused_with_the_remedy(void **state) {
     struct fixture *f = *state;
     load(f, COUNT);
@@ -152,7 +170,12 @@ static void an_offset_beyond_the_end_is_refused_with_the_remedy(void **state) {
     struct mr_session_options options = {.job = "j", .input = "in", .workers = 1};
     struct mr_session *session;
     struct mr_position position = {{"in", 0}, 7, mr_slice_of("1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0")};
+    struct mr_append layout = {.topic = f->plan->changelog_topic,
+                               .timestamp_ns = -1,
+                               .key = mr_slice_of(MR_LAYOUT_KEY),
+                               .value = mr_slice_of(f->plan->layout)};
     assert_int_equal(mr_session_open(f->log, &options, &session, &f->err), MR_OK);
+    assert_int_equal(mr_session_append(session, &layout, &f->err), MR_OK);
     assert_int_equal(mr_session_commit(session, &position, 1, &f->err), MR_COMMITTED);
     mr_session_close(session);
     assert_int_equal(start(f), MR_OK);
@@ -216,9 +239,25 @@ static void a_key_is_of_the_layout_of_its_last_record(void **state) {
     send(f, "{\"t\":5}");
     run(f); /* now there is a committed offset */
     struct keyed other = {f->plan->layout_hash + 1, "old"}, own = {f->plan->layout_hash, "own"};
-    struct mr_message records[] = {record("kx", &other), record("kx", &own), record("kx", &other)};
-    assert_int_equal(restore(f, records, 2), MR_OK);
-    assert_int_equal(restore(f, records, 3), MR_REJECT);
+    struct mr_message records[] = {
+        {.key = mr_slice_of(MR_LAYOUT_KEY), .value = mr_slice_of(f->plan->layout)},
+        record("kx", &other),
+        record("kx", &own),
+        record("kx", &other)};
+    assert_int_equal(restore(f, records, 3), MR_OK);
+    assert_int_equal(restore(f, records, 4), MR_REJECT);
+}
+
+static void an_offset_without_its_changelog_is_refused_with_the_remedy(void **state) {
+    struct fixture *f = *state;
+    load(f, COUNT);
+    send(f, "{\"t\":5}");
+    run(f);
+    assert_int_equal(restore(f, NULL, 0), MR_OK); /* it is there */
+    struct mr_message nothing = {0};
+    assert_int_equal(restore(f, &nothing, 0), MR_REJECT);
+    assert_non_null(strstr(f->err.text, "its state is not in \"j-windows-changelog\""));
+    assert_non_null(strstr(f->err.text, "--reset"));
 }
 
 static void a_layout_that_is_not_the_plans_is_written_anew(void **state) {
@@ -326,6 +365,10 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             another_number_of_partitions_than_before_is_refused_with_the_remedy, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_offset_without_its_changelog_is_refused_with_the_remedy,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_job_that_had_windows_before_is_refused_without_them,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(cells_beside_no_committed_offset_are_refused, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(an_open_window_has_its_row_although_grace_became_shorter,
