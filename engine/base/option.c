@@ -173,6 +173,9 @@ enum mr_status mr_option_parse(const struct mr_option *option, struct mr_slice t
     case MR_OPTION_FIELDS:
     case MR_OPTION_EXPRESSION:
     case MR_OPTION_ASSIGNMENTS:
+    case MR_OPTION_FIELD:
+    case MR_OPTION_KEY:
+    case MR_OPTION_PAIRS:
         break;
     }
     assert(!"only scalars are parsed here: the rest needs the job's fields");

@@ -76,7 +76,15 @@ static int width_of(const char *name) {
     return length < 11 ? 11 : length;
 }
 
-static void print_heading(const struct mr_plan *plan) {
+static void print_row_heading(const struct mr_plan *plan) {
+    printf("%-*s", TIME_WIDTH, "time");
+    for (size_t i = 0; i < plan->column_count; i++) {
+        printf("  %-*s", width_of(plan->columns[i].name), plan->columns[i].name);
+    }
+    printf("\n");
+}
+
+static void print_window_heading(const struct mr_plan *plan) {
     for (size_t i = 0; i < plan->group_count; i++) {
         printf("%-*s  ", width_of(plan->groups[i].name), plan->groups[i].name);
     }
@@ -89,14 +97,18 @@ static void print_heading(const struct mr_plan *plan) {
     printf("\n");
 }
 
-static void print_text(const struct mr_json_value *row, const char *name, int width) {
-    const struct mr_json_value *value = member(row, name);
-    struct mr_slice text = value ? mr_json_string(value) : mr_slice_of("");
+static void print_slice(struct mr_slice text, int width) {
     for (size_t i = 0; i < text.length; i++) {
         unsigned char c = (unsigned char)text.data[i];
         putchar(c < 0x20 || c == 0x7f ? '?' : c); /* a group must not drive the terminal */
     }
-    printf("%*s  ", text.length < (size_t)width ? width - (int)text.length : 0, "");
+    printf("%*s", text.length < (size_t)width ? width - (int)text.length : 0, "");
+}
+
+static void print_text(const struct mr_json_value *row, const char *name, int width) {
+    const struct mr_json_value *value = member(row, name);
+    print_slice(value ? mr_json_string(value) : mr_slice_of(""), width);
+    printf("  ");
 }
 
 static void print_state(const struct mr_json_value *row) {
@@ -123,15 +135,40 @@ static void print_stat(const struct mr_json_value *row, const struct mr_stat *st
     }
 }
 
-static void print_row(struct mr_show *show, struct mr_slice bytes) {
-    const struct mr_plan *plan = show->plan;
-    const struct mr_json_value *row = mr_json_parse(show->json, bytes, NULL);
-    if (!row || mr_json_kind(row) != MR_JSON_OBJECT) {
-        return;
+/* A field of a record, as the row has it. */
+static void print_field(const struct mr_json_value *row, const char *name) {
+    const struct mr_json_value *value = member(row, name);
+    char room[MR_JSON_NUMBER_MAX];
+    struct mr_slice text = mr_slice_of("-");
+    switch (value ? mr_json_kind(value) : MR_JSON_NULL) {
+    case MR_JSON_STRING:
+        text = mr_json_string(value);
+        break;
+    case MR_JSON_BOOLEAN:
+        text = mr_slice_of(mr_json_boolean(value) ? "true" : "false");
+        break;
+    case MR_JSON_INTEGER:
+        text = (struct mr_slice){room, mr_json_write_integer(room, mr_json_integer(value))};
+        break;
+    case MR_JSON_NUMBER:
+        text = (struct mr_slice){room, mr_json_write_number(room, mr_json_number(value))};
+        break;
+    default:
+        break;
     }
-    if (show->rows++ % HEADING_EVERY == 0) {
-        print_heading(plan);
+    print_slice(text, width_of(name));
+}
+
+static void print_record(const struct mr_plan *plan, const struct mr_json_value *row) {
+    print_text(row, "time", TIME_WIDTH);
+    for (size_t i = 0; i < plan->column_count; i++) {
+        fputs(i > 0 ? "  " : "", stdout);
+        print_field(row, plan->columns[i].name);
     }
+    printf("\n");
+}
+
+static void print_window(const struct mr_plan *plan, const struct mr_json_value *row) {
     for (size_t i = 0; i < plan->group_count; i++) {
         print_text(row, plan->groups[i].name, width_of(plan->groups[i].name));
     }
@@ -143,6 +180,19 @@ static void print_row(struct mr_show *show, struct mr_slice bytes) {
         }
     }
     printf("\n");
+}
+
+static void print_row(struct mr_show *show, struct mr_slice bytes) {
+    const struct mr_plan *plan = show->plan;
+    const struct mr_json_value *row = mr_json_parse(show->json, bytes, NULL);
+    if (!row || mr_json_kind(row) != MR_JSON_OBJECT) {
+        return;
+    }
+    bool windows = plan->window.type;
+    if (show->rows++ % HEADING_EVERY == 0) {
+        (windows ? print_window_heading : print_row_heading)(plan);
+    }
+    (windows ? print_window : print_record)(plan, row);
 }
 
 /* What is there; with a time, waits until then for what is on its way, or the end. */

@@ -48,6 +48,7 @@ static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *top
     size_t length = job ? strlen(job) : 0;
     if (length > 0 && strncmp(topic->text, job, length) == 0 &&
         (strcmp(topic->text + length, "-windows-changelog") == 0 ||
+         strcmp(topic->text + length, "-state-changelog") == 0 ||
          strcmp(topic->text + length, "-dead-letters") == 0)) {
         mr_node_fault(loader, topic, NULL, "`%s` is a topic that the engine keeps for this job",
                       topic->text);

@@ -6,7 +6,7 @@
  *
  *   changelog    every group that had records writes its open window, whole, once a commit
  *   memory       open windows as accumulators, closed ones packed, until they are dropped */
-#include "engine/job/job.h"
+#include "engine/job/load.h"
 #include <math.h>
 #include <stdlib.h>
 
@@ -155,7 +155,8 @@ static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *
         }
     }
     fprintf(out, "  %-36s written: bad records, with the reason\n", plan->dead_letter_topic);
-    fprintf(out, "  %-36s the engine's own: open and retained windows\n", plan->changelog_topic);
+    fprintf(out, "  %-36s the engine's own: %s\n", plan->changelog_topic,
+            plan->window.type ? "open and retained windows" : "what steps remember of each key");
 }
 
 static void print_key(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
@@ -186,6 +187,14 @@ static void print_made(const struct mr_plan *plan, const struct mr_assignments *
     }
 }
 
+static void print_pairs(const struct mr_pairs *pairs, FILE *out) {
+    for (size_t i = 0; i < pairs->count; i++) {
+        const struct mr_pair *pair = &pairs->items[i];
+        fprintf(out, "%s%.*s -> %.*s", i ? ", " : "", (int)pair->first.length, pair->first.data,
+                (int)pair->second.length, pair->second.data);
+    }
+}
+
 static void print_step_option(const struct mr_plan *plan, const struct mr_option *option,
                               const void *options, FILE *out) {
     const void *member = (const char *)options + option->offset;
@@ -200,6 +209,12 @@ static void print_step_option(const struct mr_plan *plan, const struct mr_option
         memcpy(&ns, member, sizeof ns);
         fprintf(out, "; %s: ", option->name);
         print_duration(ns, out);
+    } else if (option->type == MR_OPTION_FIELD || option->type == MR_OPTION_KEY) {
+        const struct mr_field_name *field = member;
+        fprintf(out, "; %s: %s", option->name, field->name);
+    } else if (option->type == MR_OPTION_PAIRS) {
+        fprintf(out, "; %s: ", option->name);
+        print_pairs(member, out);
     }
 }
 
@@ -353,6 +368,10 @@ void mr_plan_explain(const struct mr_plan *plan, uint64_t groups, uint32_t parti
     print_topics(plan, partitions, out);
     print_key(plan, partitions, out);
     print_steps(plan, out);
+    if (!plan->window.type) {
+        mr_rows_explain(plan, groups, out);
+        return;
+    }
     print_rows(plan, out);
     print_time(plan, out);
     print_state(plan, groups, out);

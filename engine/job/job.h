@@ -81,10 +81,12 @@ struct mr_plan {
     size_t step_count;
     struct mr_group_column *groups; /* none: one group */
     size_t group_count;
-    struct mr_window window;
+    struct mr_window window; /* type == NULL: none; then no groups, measures and stats */
     struct mr_measures measures;
     struct mr_stat *stats;
     size_t stat_count;
+    struct mr_group_column *columns; /* without a window: the fields of a row */
+    size_t column_count;
 
     int64_t preview_ns; /* 0: no previews                        */
     int64_t retain_ns, commit_ns;
@@ -95,7 +97,7 @@ struct mr_plan {
     int64_t stop_within_ns;   /* wall time                             */
     const char *const *tests; /* case files, relative to the job file; ends with NULL */
 
-    const char *changelog_topic;   /* "<job>-windows-changelog"             */
+    const char *changelog_topic;   /* "<job>-windows-changelog"; without a window "-state-" */
     const char *dead_letter_topic; /* "<job>-dead-letters"                  */
     const char *layout; /* window, groups, accumulators and their versions, a line each */
     uint64_t layout_hash;

@@ -13,8 +13,8 @@
 
 /* Words of later versions: a person who has read of them deserves more than "unknown". */
 static const char *const later[] = {
-    "join",  "hold",     "transitions", "hop",      "session",  "zone",
-    "rekey", "postgres", "dashboard",   "increase", "coverage", NULL,
+    "join",     "hold",      "hop",      "session",  "zone", "rekey",
+    "postgres", "dashboard", "increase", "coverage", NULL,
 };
 
 bool mr_is_for_later(const char *word) {
@@ -205,7 +205,7 @@ void mr_forms_load(struct mr_loader *loader, const struct mr_form *forms,
         const struct mr_node *node = mr_node_find(map, form->name);
         if (node) {
             form->load(loader, node);
-        } else if (form->required) {
+        } else if (form->required && (!form->of_windows || mr_has_window(loader))) {
             missing(loader, map, form->name, form->missing);
         }
     }
@@ -238,7 +238,7 @@ static const char *const *root_names(struct mr_loader *loader) {
         names[count++] = f->name;
     }
     for (const struct mr_operator_type *const *o = mr_operator_types; *o; o++) {
-        if ((*o)->place != MR_PLACE_WINDOW && count < 100) {
+        if ((*o)->place < MR_PLACE_WINDOW && count < 100) {
             names[count++] = (*o)->name;
         }
     }
@@ -260,6 +260,9 @@ static void load_root(struct mr_loader *loader) {
     mr_forms_load(loader, mr_result_forms, loader->root);
     mr_columns_check(loader);
     mr_topics_check(loader);
+    if (!mr_has_window(loader)) {
+        mr_rows_load(loader);
+    }
 }
 
 static bool is_readable(struct mr_source *source) {

@@ -38,6 +38,7 @@ struct mr_loader {
 struct mr_form {
     const char *name, *help;
     bool required;
+    bool of_windows;     /* only for jobs with `window`, and only there required */
     const char *missing; /* required: the suggestion when it is not there */
     void (*load)(struct mr_loader *loader, const struct mr_node *node);
     const struct mr_section *section; /* what a map in its place may hold; NULL: see `schema` */
@@ -78,6 +79,10 @@ void mr_kafka_load(struct mr_loader *loader, const struct mr_node *node);
 void mr_sections_defaults(struct mr_loader *loader);
 
 void mr_operators_load(struct mr_loader *loader);
+/* Whether the job has `window`. What it cannot have without, and the columns of its rows then. */
+bool mr_has_window(const struct mr_loader *loader);
+void mr_rows_load(struct mr_loader *loader);
+void mr_rows_explain(const struct mr_plan *plan, uint64_t keys, FILE *out);
 const char *const *mr_section_names(struct mr_loader *loader, const struct mr_option *options,
                                     const struct mr_form *forms);
 

@@ -3,7 +3,7 @@
  *
  * The layout is the text of everything that gives the bytes of a cell their meaning:
  *
- *   window tumbling every=1m
+ *   window tumbling every=1m                 (or: no window)
  *   group device=device
  *   duplicates by=device,stream,sequence
  *   measure count v1
@@ -87,6 +87,10 @@ static void add_option(struct mr_buffer *out, const struct mr_option *option, co
 }
 
 static void add_window(struct mr_buffer *out, const struct mr_plan *plan) {
+    if (!plan->window.type) {
+        mr_buffer_text(out, "no window\n");
+        return;
+    }
     mr_buffer_format(out, "window %s", plan->window.type->name);
     for (const struct mr_option *o = plan->window.type->options; o->name; o++) {
         add_option(out, o, plan->window.options);
@@ -94,19 +98,24 @@ static void add_window(struct mr_buffer *out, const struct mr_plan *plan) {
     mr_buffer_text(out, "\n");
 }
 
-/* What keyed cells are keyed by. How long they are kept does not change their meaning. */
+/* What keyed cells are keyed by, and the field that they hold a value of. How long they are kept
+ * does not change their meaning. */
 static void add_identity(struct mr_buffer *out, const struct mr_loader *loader,
                          const struct mr_step *step) {
     const struct mr_option *options = step->type->options;
     for (const struct mr_option *o = options; o && o->name; o++) {
+        const void *member = (const char *)step->options + o->offset;
+        const struct mr_slots *slots = member;
+        const struct mr_field_name *field = member;
+        if (o->type == MR_OPTION_FIELD || o->type == MR_OPTION_KEY) {
+            mr_buffer_format(out, "%s %s=%s\n", step->type->name, o->name, field->name);
+        }
         if (o->type != MR_OPTION_FIELDS) {
             continue;
         }
-        struct mr_slots slots;
-        memcpy(&slots, (const char *)step->options + o->offset, sizeof slots);
         mr_buffer_format(out, "%s %s=", step->type->name, o->name);
-        for (size_t i = 0; i < slots.count; i++) {
-            mr_buffer_format(out, "%s%s", i ? "," : "", loader->fields[slots.slots[i]].name);
+        for (size_t i = 0; i < slots->count; i++) {
+            mr_buffer_format(out, "%s%s", i ? "," : "", loader->fields[slots->slots[i]].name);
         }
         mr_buffer_text(out, "\n");
     }
@@ -167,7 +176,8 @@ void mr_plan_finish(struct mr_loader *loader) {
     sort_measures(loader);
     set_fields(loader);
     make_layout(loader);
-    plan->changelog_topic = mr_source_format(&loader->source, "%s-windows-changelog", plan->job);
+    plan->changelog_topic = mr_source_format(&loader->source, "%s-%s-changelog", plan->job,
+                                             plan->window.type ? "windows" : "state");
     plan->dead_letter_topic = mr_source_format(&loader->source, "%s-dead-letters", plan->job);
 }
 
@@ -183,9 +193,51 @@ static bool is_grouped_by_key(const struct mr_plan *plan) {
     return false;
 }
 
+/* A field that a step keeps state by and that is not the partition key. */
+static const struct mr_field_name *find_other_key(const struct mr_plan *plan,
+                                                  const struct mr_step **step) {
+    for (size_t i = 0; i < plan->step_count; i++) {
+        *step = &plan->steps[i];
+        for (const struct mr_option *o = (*step)->type->options; o && o->name; o++) {
+            const void *member = (const char *)(*step)->options + o->offset;
+            const struct mr_field_name *field = member;
+            if (o->type == MR_OPTION_KEY && field->slot != plan->input.key_slot) {
+                return field;
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum mr_status admit_steps(const struct mr_plan *plan, struct mr_error *err) {
+    const struct mr_input *input = &plan->input;
+    const char *key = input->key_source == MR_KEY_FIELD ? input->key_name : "key";
+    const struct mr_step *step;
+    const struct mr_field_name *by = find_other_key(plan, &step);
+    if (!by) {
+        return MR_OK;
+    }
+    if (input->key_source == MR_KEY_NONE) {
+        return mr_error_set(err, MR_REJECT,
+                            "`%s` has several partitions and the job does not say what its key is, "
+                            "so the records of one `%s`, by which `%s` goes, may be in any of "
+                            "them: say `from: {key: %s}` if that is the key, or give the topic one "
+                            "partition",
+                            plan->topic, by->name, step->type->name, by->name);
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "`%s` goes by `%s`, but `%s` is partitioned by `%s`, so the records of one "
+                        "`%s` may be in several partitions: go by `%s`, or give the topic one "
+                        "partition",
+                        step->type->name, by->name, plan->topic, key, by->name, key);
+}
+
 enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
                               struct mr_error *err) {
-    if (partitions == 1 || is_grouped_by_key(plan)) {
+    if (partitions != 1 && admit_steps(plan, err) != MR_OK) {
+        return MR_REJECT;
+    }
+    if (partitions == 1 || !plan->window.type || is_grouped_by_key(plan)) {
         return MR_OK;
     }
     const struct mr_input *input = &plan->input;

@@ -13,6 +13,9 @@ static const char *value_of(const struct mr_option *option) {
         [MR_OPTION_FIELDS] = "list of fields",
         [MR_OPTION_EXPRESSION] = "condition",
         [MR_OPTION_ASSIGNMENTS] = "map of field: expression",
+        [MR_OPTION_FIELD] = "field",
+        [MR_OPTION_KEY] = "field, the partition key",
+        [MR_OPTION_PAIRS] = "list of pairs",
     };
     return names[option->type];
 }
@@ -56,7 +59,10 @@ static void print_forms(const struct mr_form *forms, FILE *out) {
     for (const struct mr_form *form = forms; form && form->name; form++) {
         fprintf(out, "| `%s` | %s%s | %s | %s |\n", form->name, form->shape ? form->shape : "",
                 form->section ? (form->shape ? " a section, below" : "a section, below") : "",
-                form->required ? "required" : "none", form->help);
+                !form->required    ? "none"
+                : form->of_windows ? "required with `window`"
+                                   : "required",
+                form->help);
     }
 }
 
@@ -92,7 +98,7 @@ static void print_operator(const struct mr_operator_type *type, FILE *out) {
 
 static void print_operators(FILE *out) {
     for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
-        if ((*type)->place != MR_PLACE_WINDOW) {
+        if ((*type)->place < MR_PLACE_WINDOW) {
             print_operator(*type, out);
         }
     }
@@ -165,6 +171,12 @@ static const char introduction[] =
     "`rev`,\n"
     "then those of `stats`.\n"
     "\n"
+    "A job without `window` has no `group_by`, `stats`, `emit` and `retain`. Every record that "
+    "comes\n"
+    "through its steps is a row: `job`, `time`, the fields that `from` names, those of `let`, "
+    "those\n"
+    "of joined tables; with the key of the record.\n"
+    "\n"
     "## The file\n";
 
 void mr_job_reference(FILE *out) {
@@ -173,7 +185,7 @@ void mr_job_reference(FILE *out) {
     print_options(mr_job_options, out);
     print_forms(mr_input_forms, out);
     for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
-        if ((*type)->place != MR_PLACE_WINDOW) {
+        if ((*type)->place < MR_PLACE_WINDOW) {
             fprintf(out, "| `%s` | below | none | %s |\n", (*type)->name, (*type)->summary);
         }
     }

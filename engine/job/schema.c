@@ -65,6 +65,15 @@ static void add_type(struct mr_buffer *out, const struct mr_option *option) {
         mr_buffer_text(out, "\"type\":\"object\",\"additionalProperties\":"
                             "{\"type\":[\"string\",\"number\"]}");
         break;
+    case MR_OPTION_FIELD:
+    case MR_OPTION_KEY:
+        mr_buffer_text(out, "\"type\":\"string\"");
+        break;
+    case MR_OPTION_PAIRS:
+        mr_buffer_text(out, "\"type\":\"array\",\"minItems\":1,\"items\":{\"type\":\"array\","
+                            "\"minItems\":2,\"maxItems\":2,\"items\":"
+                            "{\"type\":[\"string\",\"number\",\"boolean\"]}}");
+        break;
     }
 }
 
@@ -128,7 +137,7 @@ static void add_options(struct object *object, const struct mr_option *options) 
 
 static void add_forms(struct object *object, const struct mr_form *forms) {
     for (const struct mr_form *form = forms; form && form->name; form++) {
-        begin_member(object, form->name, form->required);
+        begin_member(object, form->name, form->required && !form->of_windows);
         if (form->schema) {
             form->schema(object->out);
         } else {
@@ -224,6 +233,26 @@ static void print_indented(struct mr_slice json, FILE *out) {
     fputc('\n', out);
 }
 
+/* Behind the last brace: what a window needs, and what needs a window. */
+static void add_dependents(struct mr_buffer *out) {
+    const char *separator = "";
+    out->length--;
+    mr_buffer_text(out, ",\"dependentRequired\":{\"window\":[");
+    for (const struct mr_form *form = mr_result_forms; form->name; form++) {
+        if (form->of_windows && form->required) {
+            mr_buffer_format(out, "%s\"%s\"", separator, form->name);
+            separator = ",";
+        }
+    }
+    mr_buffer_text(out, "],\"retain\":[\"window\"]");
+    for (const struct mr_form *form = mr_result_forms; form->name; form++) {
+        if (form->of_windows) {
+            mr_buffer_format(out, ",\"%s\":[\"window\"]", form->name);
+        }
+    }
+    mr_buffer_text(out, "}}");
+}
+
 void mr_job_schema(FILE *out) {
     struct mr_buffer json = {0};
     struct mr_buffer root = {0};
@@ -231,12 +260,13 @@ void mr_job_schema(FILE *out) {
     add_options(&object, mr_job_options);
     add_forms(&object, mr_input_forms);
     for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {
-        if ((*type)->place != MR_PLACE_WINDOW) {
+        if ((*type)->place < MR_PLACE_WINDOW) {
             add_operator(&object, *type);
         }
     }
     add_forms(&object, mr_result_forms);
     end_object(&object);
+    add_dependents(&root);
     mr_buffer_text(&json, "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\","
                           "\"title\":\"Millrace job\",");
     mr_buffer_add(&json, root.data + 1, root.length - 1);

@@ -37,6 +37,15 @@ void mr_account_gaps(struct mr_operator *op, uint16_t slot, size_t samples) {
     }
 }
 
+enum mr_status mr_dead_letter(struct mr_operator *op, const char *reason, struct mr_error *err) {
+    return mr_deadletter(op->task, reason, err);
+}
+
+enum mr_status mr_row(struct mr_operator *op, const struct mr_record *record,
+                      struct mr_error *err) {
+    return mr_row_pass(op->task, record, err);
+}
+
 /* One column: its text. Several: each with its length before it, so that ("a", "bc") and
  * ("ab", "c") differ. row.c takes them apart. */
 enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,

@@ -168,12 +168,11 @@ static void judge_retention(struct inspection *it, const struct wanted *wanted,
     bool shorter = topic->retention_ns >= 0 &&
                    (wanted->retention_ns < 0 || topic->retention_ns < wanted->retention_ns);
     if (wanted->kind == MR_KEEP_RECORDS && shorter) {
-        tell(
-            it, MR_FINDING_WARNING,
-            "%s: \"%s\" keeps its records for %s only. Rows of older windows, as a backfill writes "
-            "them, go soon after they come: raise the topic's retention (retention.ms), or say "
-            "`retention` in the job if that is meant",
-            wanted->role, wanted->name, keeps(topic, kept));
+        tell(it, MR_FINDING_WARNING,
+             "%s: \"%s\" keeps its records for %s only. Rows of older times, as a backfill writes "
+             "them, go soon after they come: raise the topic's retention (retention.ms), or say "
+             "`retention` in the job if that is meant",
+             wanted->role, wanted->name, keeps(topic, kept));
     }
 }
 

@@ -3,7 +3,14 @@
  *   key    the group's value as text; a JSON array of texts for several; "" for none
  *   value  {"job":..., <group columns>, "window_start":..., "window_end":..., "closed":...,
  *           "rev":..., <statistics>}
- *   time   the window's start; partition by the key, as Kafka's own clients do */
+ *   time   the window's start; partition by the key, as Kafka's own clients do
+ *
+ * So does a record, in a job without a window:
+ *
+ *   key    the input's, none if it has none
+ *   value  {"job":..., "time":..., <the job's fields>}; a field that is absent is null
+ *   time   the event time; partition as the input, so a key's rows are in the order of its records
+ */
 #include "engine/run/task.h"
 
 #include <millrace/json.h>
@@ -51,28 +58,37 @@ static void put_key(const struct mr_plan *plan, const struct mr_cell *cell, stru
     mr_buffer_add(out, "]", 1);
 }
 
-static void put_stat(struct mr_task *task, const struct mr_cell *cell, const struct mr_stat *stat) {
-    struct mr_buffer *out = &task->row;
-    struct mr_value value = {.kind = MR_ABSENT};
-    const struct mr_question question = {task->plan->measures.items[stat->measure].settings,
-                                         stat->arguments, cell->span, &task->bytes};
-    stat->result->compute(&cell->accumulators[stat->measure], &question, &value);
-    put_name(out, stat->name);
+static void put_value(struct mr_buffer *out, const struct mr_value *value) {
     mr_buffer_reserve(out, MR_JSON_NUMBER_MAX);
-    switch (value.kind) {
+    switch (value->kind) {
     case MR_INTEGER:
-        out->length += mr_json_write_integer(out->data + out->length, value.integer);
+        out->length += mr_json_write_integer(out->data + out->length, value->integer);
         break;
     case MR_NUMBER:
-        out->length += mr_json_write_number(out->data + out->length, value.number);
+        out->length += mr_json_write_number(out->data + out->length, value->number);
+        break;
+    case MR_BOOLEAN:
+        mr_buffer_text(out, value->number != 0 ? "true" : "false");
+        break;
+    case MR_TEXT:
+        put_string(out, value->text);
         break;
     case MR_BYTES:
-        mr_buffer_reserve(out, 4 * (value.text.length + 2) / 3 + 2);
-        out->length += mr_json_write_base64(out->data + out->length, value.text);
+        mr_buffer_reserve(out, 4 * (value->text.length + 2) / 3 + 2);
+        out->length += mr_json_write_base64(out->data + out->length, value->text);
         break;
     default:
         mr_buffer_text(out, "null");
     }
+}
+
+static void put_stat(struct mr_task *task, const struct mr_cell *cell, const struct mr_stat *stat) {
+    struct mr_value value = {.kind = MR_ABSENT};
+    const struct mr_question question = {task->plan->measures.items[stat->measure].settings,
+                                         stat->arguments, cell->span, &task->bytes};
+    stat->result->compute(&cell->accumulators[stat->measure], &question, &value);
+    put_name(&task->row, stat->name);
+    put_value(&task->row, &value);
 }
 
 static void put_row(struct mr_task *task, const struct mr_cell *cell, bool closed) {
@@ -95,26 +111,52 @@ static void put_row(struct mr_task *task, const struct mr_cell *cell, bool close
     mr_buffer_add(out, "}", 1);
 }
 
+/* The same row to every output. */
+static enum mr_status append_row(struct mr_task *task, struct mr_append *append,
+                                 struct mr_error *err) {
+    /* The rows of a million groups that close together are one transaction. */
+    int64_t pending = (int64_t)mr_session_pending(task->session);
+    if (pending > task->plan->memory_bytes) {
+        return mr_memory_fail(task->plan, pending, err);
+    }
+    enum mr_status status = MR_OK;
+    append->value = mr_buffer_slice(&task->row);
+    for (size_t i = 0; i < task->plan->output_count && status == MR_OK; i++) {
+        append->topic = task->plan->outputs[i].topic;
+        status = mr_session_append(task->session, append, err);
+    }
+    return status;
+}
+
 enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
                            struct mr_error *err) {
     enum mr_status status = mr_store_unpack(task->store, cell, err);
     if (status != MR_OK) {
         return status;
     }
-    /* The rows of a million groups that close together are one transaction. */
-    int64_t pending = (int64_t)mr_session_pending(task->session);
-    if (pending > task->plan->memory_bytes) {
-        return mr_memory_fail(task->plan, pending, err);
-    }
     put_row(task, cell, closed);
     put_key(task->plan, cell, &task->row_key);
     struct mr_append append = {.timestamp_ns = cell->span.start_ns,
-                               .key = mr_buffer_slice(&task->row_key),
-                               .value = mr_buffer_slice(&task->row)};
+                               .key = mr_buffer_slice(&task->row_key)};
     append.partition = mr_partition_of(append.key, task->partitions, NULL);
-    for (size_t i = 0; i < task->plan->output_count && status == MR_OK; i++) {
-        append.topic = task->plan->outputs[i].topic;
-        status = mr_session_append(task->session, &append, err);
+    return append_row(task, &append, err);
+}
+
+enum mr_status mr_row_pass(struct mr_task *task, const struct mr_record *record,
+                           struct mr_error *err) {
+    const struct mr_plan *plan = task->plan;
+    struct mr_buffer *out = &task->row;
+    out->length = 0;
+    mr_buffer_text(out, "{\"job\":");
+    put_string(out, mr_slice_of(plan->job));
+    put_time(out, "time", record->start_ns);
+    for (size_t i = 0; i < plan->column_count; i++) {
+        put_name(out, plan->columns[i].name);
+        put_value(out, &record->values[plan->columns[i].slot]);
     }
-    return status;
+    mr_buffer_add(out, "}", 1);
+    struct mr_append append = {.timestamp_ns = record->start_ns,
+                               .key = task->message->key,
+                               .partition = task->source.partition};
+    return append_row(task, &append, err);
 }

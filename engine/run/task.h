@@ -94,6 +94,8 @@ enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct 
 /* row.c */
 enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
                            struct mr_error *err);
+enum mr_status mr_row_pass(struct mr_task *task, const struct mr_record *record,
+                           struct mr_error *err);
 
 /* commit.c, in terms of all tasks of a worker, by partition; NULL: not one of its own. After
  * anything but MR_COMMITTED nothing is left in the session. */

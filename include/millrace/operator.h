@@ -19,7 +19,8 @@ enum mr_place {
     MR_PLACE_WHERE,
     MR_PLACE_TRANSITIONS,
     MR_PLACE_HOLD,
-    MR_PLACE_WINDOW, /* the end: windows, or rows of the records themselves */
+    MR_PLACE_WINDOW, /* the end of a job with windows                                     */
+    MR_PLACE_ROWS,   /* the end of a job without: each record that comes so far is a row  */
 };
 
 struct mr_operator_type;
@@ -68,6 +69,13 @@ enum mr_outcome { MR_FILTERED, MR_LATE, MR_USED, MR_DUPLICATE };
 void mr_account(struct mr_operator *op, enum mr_outcome outcome, size_t samples);
 /* NaN and infinite samples of a field that were left out. */
 void mr_account_gaps(struct mr_operator *op, uint16_t slot, size_t samples);
+
+/* Copies the current message to the dead letters, once whatever its records did. It is not an
+ * outcome: what became of the samples is accounted for as ever. */
+enum mr_status mr_dead_letter(struct mr_operator *op, const char *reason, struct mr_error *err);
+
+/* The record as a row of the job's outputs, in a job without a window. */
+enum mr_status mr_row(struct mr_operator *op, const struct mr_record *record, struct mr_error *err);
 
 /* The group of a record: its group_by values as text, packed. Valid until the next call.
  * MR_REJECT when it is longer than MR_KEY_MAX. */

@@ -3,9 +3,7 @@
 #ifndef MILLRACE_OPTION_H
 #define MILLRACE_OPTION_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <millrace/record.h>
 
 struct mr_expression; /* expression.h */
 
@@ -21,6 +19,10 @@ enum mr_option_type {
     MR_OPTION_FIELDS,      /* struct mr_slots: a list of the record's fields                 */
     MR_OPTION_EXPRESSION,  /* struct mr_expression *                                         */
     MR_OPTION_ASSIGNMENTS, /* struct mr_assignments: a map of new field: expression          */
+    MR_OPTION_FIELD,       /* struct mr_field_name: a field with one value per record        */
+    MR_OPTION_KEY,         /* the same; state is kept by it, so it must be the partition key,
+                              unless the topic has one partition                             */
+    MR_OPTION_PAIRS,       /* struct mr_pairs: a list of pairs of texts                      */
 };
 
 struct mr_option {
@@ -37,6 +39,16 @@ struct mr_option {
 struct mr_slots {
     size_t count;
     const uint16_t *slots;
+};
+
+struct mr_field_name {
+    uint16_t slot;
+    const char *name; /* for messages */
+};
+
+struct mr_pairs {
+    size_t count;
+    const struct mr_pair { struct mr_slice first, second; } * items;
 };
 
 struct mr_assignments {

@@ -107,8 +107,17 @@ static void what_later_versions_have_is_told(void **state) {
     assert_fault(JSON_HEAD TAIL STATS "hold: {max_gap: 5m}\n", "does not have `hold` yet");
     assert_fault(JSON_HEAD TAIL STATS "log: kafka://broker:0\n",
                  "a Kafka log is kafka://HOST:PORT");
-    assert_fault(JSON_HEAD "group_by: []\nto: [{topic: out}]\n" STATS,
-                 "does not have jobs without a window yet");
+}
+
+static void what_is_of_windows_is_refused_without_one(void **state) {
+    static const char *const keys[] = {"group_by: [device]\n", STATS, "emit: {preview: 5s}\n",
+                                       "retain: 1h\n"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%slet: {kilos: g / 1000}\nto: [{topic: out}]\n%s", JSON_HEAD,
+                 keys[i]);
+        assert_fault(text, "is of windows, and this job has none");
+    }
 }
 
 static void time_weighted_statistics_of_events_are_refused(void **state) {
@@ -335,6 +344,7 @@ int main(void) {
         cmocka_unit_test(a_file_that_is_not_there_is_a_fault_of_the_file),
         cmocka_unit_test(every_beginning_of_a_job_file_is_loaded_or_refused),
         cmocka_unit_test(what_later_versions_have_is_told),
+        cmocka_unit_test(what_is_of_windows_is_refused_without_one),
         cmocka_unit_test(time_weighted_statistics_of_events_are_refused),
         cmocka_unit_test(columns_must_differ_from_each_other_and_from_those_of_every_row),
         cmocka_unit_test(a_job_does_not_read_its_own_rows),
