@@ -23,6 +23,9 @@ enum mr_status mr_topic_admits(const struct mr_topic *topic, const char *job,
 /* Whether records can be read from `offset` where [first, end) is there. */
 enum mr_status mr_topic_reaches(const struct mr_partition *source, int64_t offset, int64_t first,
                                 int64_t end, struct mr_error *err);
+/* Whether that partition is one that mr_log_trim is for. */
+enum mr_status mr_topic_may_trim(const struct mr_topic *topic, uint32_t partition,
+                                 struct mr_error *err);
 enum mr_status mr_topic_missing(const struct mr_log *log, const char *topic, struct mr_error *err);
 enum mr_status mr_topic_has(const struct mr_topic *topic, uint32_t partition, struct mr_error *err);
 void mr_topic_sort(struct mr_topic *topics, size_t count);

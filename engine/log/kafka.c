@@ -200,6 +200,7 @@ const struct mr_log_type mr_kafka_log = {
     .bounds = mr_kafka_bounds,
     .check = mr_kafka_check,
     .reset = mr_kafka_reset,
+    .trim = mr_kafka_trim,
     .permits = mr_kafka_permits,
     .session_open = mr_kafka_session_open,
     .poll = mr_kafka_session_poll,

@@ -5,7 +5,7 @@
  *   kafka_config.c    properties -> the configuration of a client in one of its roles; secrets
  *   kafka_error.c     what librdkafka says -> what to do, and a sentence; waiting for a broker
  *   kafka_admin.c     what is there: describe, list, bounds
- *   kafka_change.c    what changes it: create, reset; who may run a job
+ *   kafka_change.c    what changes it: create, reset, trim; who may run a job
  *   kafka_message.c   its messages -> ours, without a copy
  *   kafka_reader.c    a partition without a group: tail, show, restore
  *   kafka_session.c   a worker's or a producer's side: poll, turns, start
@@ -189,6 +189,8 @@ enum mr_status mr_kafka_create(struct mr_log *log, const struct mr_topic *topic,
                                struct mr_error *err);
 enum mr_status mr_kafka_reset(struct mr_log *log, const char *job, const char *changelog,
                               struct mr_error *err);
+enum mr_status mr_kafka_trim(struct mr_log *log, const struct mr_partition *source, int64_t before,
+                             struct mr_error *err);
 enum mr_status mr_kafka_permits(struct mr_log *log, const char *job, struct mr_error *err);
 
 /* ---- kafka_reader.c ------------------------------------------------------------------------- */

@@ -249,6 +249,88 @@ enum mr_status mr_kafka_reset(struct mr_log *base, const char *job, const char *
     return status == MR_OK ? renew_topic(log, client, &topic, err) : status;
 }
 
+/* ---- Trim ----------------------------------------------------------------------------------- */
+
+struct trim {
+    const struct mr_partition *source;
+    int64_t before;
+    rd_kafka_resp_err_t refused; /* answer: a reason that has a sentence of its own */
+};
+
+static rd_kafka_resp_err_t trim_outcome(rd_kafka_event_t *answer) {
+    const rd_kafka_topic_partition_list_t *done =
+        rd_kafka_DeleteRecords_result_offsets(rd_kafka_event_DeleteRecords_result(answer));
+    return done->cnt == 1 ? done->elems[0].err : RD_KAFKA_RESP_ERR_UNKNOWN;
+}
+
+/* "No leaders found": of a topic that is not there, or of one whose leader is moving. */
+static rd_kafka_resp_err_t why_no_leader(rd_kafka_t *client, const struct mr_partition *source,
+                                         struct mr_kafka_attempt *attempt) {
+    struct mr_kafka_look look = {.topic = source->topic};
+    rd_kafka_resp_err_t code = mr_kafka_look_once(client, &look, attempt);
+    if (code) {
+        return code;
+    }
+    return look.missing || source->partition >= look.partitions
+               ? RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
+               : RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+static rd_kafka_resp_err_t attempt_trim(rd_kafka_t *client, void *arg,
+                                        struct mr_kafka_attempt *attempt) {
+    struct trim *trim = arg;
+    struct mr_kafka_request request =
+        mr_kafka_request_begin(client, RD_KAFKA_ADMIN_OP_DELETERECORDS, attempt);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, trim->source->topic, (int32_t)trim->source->partition)
+        ->offset = trim->before < 0 ? RD_KAFKA_OFFSET_END : trim->before;
+    rd_kafka_DeleteRecords_t *records = rd_kafka_DeleteRecords_new(list);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_DeleteRecords(client, &records, 1, request.options, request.queue);
+    rd_kafka_DeleteRecords_destroy(records);
+    rd_kafka_resp_err_t code = mr_kafka_request_wait(&request, attempt);
+    if (!code) {
+        code = trim_outcome(request.answer);
+    }
+    mr_kafka_request_end(&request);
+    if (code == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE ||
+        code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION) {
+        trim->refused = code;
+        return RD_KAFKA_RESP_ERR_NO_ERROR;
+    }
+    return code == RD_KAFKA_RESP_ERR__NOENT ? why_no_leader(client, trim->source, attempt) : code;
+}
+
+static enum mr_status say_refused(struct mr_kafka_log *log, const struct trim *trim,
+                                  struct mr_error *err) {
+    struct mr_topic topic;
+    int64_t end;
+    if (trim->refused == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
+        enum mr_status status = mr_kafka_true_end(log, trim->source, &end, err);
+        return status == MR_OK ? mr_topic_reaches(trim->source, trim->before, -1, end, err)
+                               : status;
+    }
+    enum mr_status status = mr_kafka_describe(&log->base, trim->source->topic, &topic, err);
+    snprintf(topic.job, sizeof topic.job, "?"); /* no owner is kept: any will do */
+    return status == MR_OK ? mr_topic_may_trim(&topic, trim->source->partition, err) : status;
+}
+
+enum mr_status mr_kafka_trim(struct mr_log *base, const struct mr_partition *source, int64_t before,
+                             struct mr_error *err) {
+    struct mr_kafka_log *log = (struct mr_kafka_log *)base;
+    char doing[MR_KAFKA_DOING_MAX];
+    rd_kafka_t *client;
+    struct trim trim = {.source = source, .before = before};
+    const struct mr_kafka_call call = {doing, attempt_trim, &trim};
+    snprintf(doing, sizeof doing, "trimming topic \"%s\", partition %" PRIu32, source->topic,
+             source->partition);
+    enum mr_status status = mr_kafka_admin_client(log, &client, err);
+    if (status == MR_OK) {
+        status = mr_kafka_try(log, client, &call, err);
+    }
+    return status == MR_OK && trim.refused ? say_refused(log, &trim, err) : status;
+}
+
 /* ---- Permits -------------------------------------------------------------------------------- */
 
 static rd_kafka_resp_err_t ask_positions(rd_kafka_t *client, void *arg,

@@ -89,7 +89,7 @@ static const struct remedy remedies[] = {
     {E(_SSL), REFUSE, "check security.protocol and the ssl.* properties"},
     {E(TOPIC_AUTHORIZATION_FAILED), RIGHTS,
      "it needs the ACLs Describe, DescribeConfigs and Read on the topics it reads, Write on "
-     "those it writes, Create to make them"},
+     "those it writes, Create to make them, Delete to trim what it regroups"},
     {E(GROUP_AUTHORIZATION_FAILED), RIGHTS,
      "it needs the ACLs Read, Describe and, for a reset, Delete on the group of the job"},
     {E(TRANSACTIONAL_ID_AUTHORIZATION_FAILED), RIGHTS,

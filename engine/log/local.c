@@ -6,7 +6,7 @@
  *       topics/NAME/PARTITION/N.mdb    of an input topic: a file per range    local_topic.c
  *                                      of offsets
  *       jobs/NAME/job.mdb              all that one job writes: positions,    local_job.c
- *                                      outputs, dead letters, changelog
+ *                                      outputs, dead letters, changelog      local_trim.c
  *       jobs/NAME/lock                 who runs it                            local_lock.c
  *       new/                           topics being made
  *
@@ -183,6 +183,7 @@ const struct mr_log_type mr_local_log = {
     .bounds = mr_local_bounds,
     .check = mr_local_check,
     .reset = mr_job_reset,
+    .trim = mr_local_trim,
     .session_open = mr_local_session_open,
     .poll = mr_local_session_poll,
     .start = mr_local_session_start,

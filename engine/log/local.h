@@ -148,6 +148,12 @@ int mr_job_apply(const struct mr_job_commit *commit, struct mr_error *err);
 enum mr_status mr_job_reset(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
 
+/* ---- Trimming a job's topic (local_trim.c) -------------------------------------------------- */
+enum mr_status mr_local_trim(struct mr_log *log, const struct mr_partition *source, int64_t before,
+                             struct mr_error *err);
+/* The first entry of such a table may be no record: what is left of the last one. */
+bool mr_record_is_hole(const MDB_val *key, const MDB_val *value, uint32_t seed);
+
 /* Held while a job runs: one process, one session per worker (local_lock.c). MR_REJECT and the
  * process that has it. */
 struct mr_job_lock;

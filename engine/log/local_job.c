@@ -261,7 +261,7 @@ static bool may_go(const struct mr_topic *topic, const MDB_stat *stat, const MDB
     int64_t append_ns;
     size_t pages = stat->ms_branch_pages + stat->ms_leaf_pages + stat->ms_overflow_pages;
     if (stat->ms_entries <= 1 || oldest->mv_size < sizeof append_ns) {
-        return false;
+        return stat->ms_entries > 1; /* a hole */
     }
     memcpy(&append_ns, oldest->mv_data, sizeof append_ns);
     return (topic->retention_ns >= 0 && now_ns - append_ns > topic->retention_ns) ||

@@ -98,7 +98,8 @@ static enum mr_status look(struct mr_cursor *cursor, struct mr_error *err) {
 static enum mr_status say_gone(const struct mr_cursor *cursor, struct mr_error *err) {
     return mr_error_set(err, MR_FAIL,
                         "topic \"%s\", partition %" PRIu32 ": offset %" PRId64
-                        " is no longer there: retention took it before it was read",
+                        " is no longer there: it was removed, by retention or a trim, before it "
+                        "was read",
                         cursor->source.topic, cursor->source.partition, cursor->next);
 }
 
@@ -188,6 +189,7 @@ static enum mr_status file_bounds(struct mr_cursor *cursor, int64_t *first, int6
         *end = (int64_t)stat.ms_entries;
     } else if (mdb_cursor_get(cursor->at, &key, &value, MDB_FIRST) == 0) {
         memcpy(first, key.mv_data, sizeof *first);
+        *first += mr_record_is_hole(&key, &value, cursor->seed);
         mdb_cursor_get(cursor->at, &key, &value, MDB_LAST);
         memcpy(end, key.mv_data, sizeof *end);
         ++*end;
@@ -302,6 +304,21 @@ static enum mr_status take(struct mr_cursor *cursor, const MDB_val *key, const M
     return MR_OK;
 }
 
+/* The record to deliver next is gone from the front of a job's table. */
+static bool was_trimmed(const struct mr_cursor *cursor, const MDB_val *key, const MDB_val *value) {
+    MDB_val first, ignored;
+    int64_t offset;
+    if (cursor->folder || is_keyed(cursor) || key->mv_size != sizeof offset) {
+        return false;
+    }
+    memcpy(&offset, key->mv_data, sizeof offset);
+    if (offset <= cursor->next && !mr_record_is_hole(key, value, cursor->seed)) {
+        return false;
+    }
+    return mdb_cursor_get(cursor->at, &first, &ignored, MDB_FIRST) == 0 &&
+           first.mv_data == key->mv_data;
+}
+
 /* Fills the batch from the open file; none at its end. */
 static enum mr_status read_file(struct mr_cursor *cursor, struct mr_batch_space *space,
                                 struct mr_batch *batch, struct mr_error *err) {
@@ -311,6 +328,9 @@ static enum mr_status read_file(struct mr_cursor *cursor, struct mr_batch_space 
         return status;
     }
     int code = go_on(cursor, &key, &value);
+    if (code == 0 && was_trimmed(cursor, &key, &value)) {
+        return say_gone(cursor, err);
+    }
     for (size_t bytes = 0; code == 0;) {
         struct mr_message *message = &space->messages[batch->count];
         status = take(cursor, &key, &value, space->arena, message, err);

@@ -114,6 +114,11 @@ enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *cha
     return log->type->reset(log, job, changelog, err);
 }
 
+enum mr_status mr_log_trim(struct mr_log *log, const struct mr_partition *source, int64_t before,
+                           struct mr_error *err) {
+    return log->type->trim(log, source, before, err);
+}
+
 enum mr_status mr_log_permits(struct mr_log *log, const char *job, struct mr_error *err) {
     return log->type->permits ? log->type->permits(log, job, err) : MR_OK;
 }

@@ -151,6 +151,8 @@ struct mr_log_type {
                             struct mr_error *err);
     enum mr_status (*reset)(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
+    enum mr_status (*trim)(struct mr_log *log, const struct mr_partition *source, int64_t before,
+                           struct mr_error *err);
 
     /* NULL: nobody is kept out */
     enum mr_status (*permits)(struct mr_log *log, const char *job, struct mr_error *err);
@@ -206,6 +208,13 @@ enum mr_status mr_log_check(struct mr_log *log, const char *topic, struct mr_che
  * stays. MR_REJECT while the job runs. */
 enum mr_status mr_log_reset(struct mr_log *log, const char *job, const char *changelog,
                             struct mr_error *err);
+
+/* Removes what a partition holds before that offset (-1: everything; 0: nothing, but a user who may
+ * not is told so). The next record has the offset it would have had. Of a job's topic that keeps
+ * records, by anyone and at any time: a reader or session that is still below is told that they are
+ * gone. What fails, the next call does too. */
+enum mr_status mr_log_trim(struct mr_log *log, const struct mr_partition *source, int64_t before,
+                           struct mr_error *err);
 
 /* Whether this user may run the job: join its group, commit its positions and transactions. Asks
  * for nothing that a running job would notice. */

@@ -8,6 +8,7 @@
  * The reader of a changelog takes copies.
  *
  * Each open makes a log of its own. Retention is not applied: records "may go", and here they stay.
+ * What is trimmed is not delivered any more, but stays too: somebody may have borrowed it.
  * Append time is the clock's at commit, one stamp for a transaction. */
 #include "engine/log/memory_store.h"
 
@@ -128,7 +129,7 @@ static enum mr_status memory_bounds(struct mr_log *base, const struct mr_partiti
         status = mr_topic_has(&topic->topic, source->partition, err);
     }
     if (status == MR_OK) {
-        *first = 0;
+        *first = topic->partitions[source->partition].first;
         *end = mr_memory_partition_end(topic, source->partition);
     }
     pthread_mutex_unlock(&log->lock);
@@ -160,6 +161,24 @@ static enum mr_status memory_reset(struct mr_log *base, const char *name, const 
         struct mr_memory_topic *topic = mr_memory_topic_find(log, changelog);
         for (uint32_t p = 0; topic && p < topic->topic.partitions; p++) {
             mr_memory_partition_empty(&topic->partitions[p]);
+        }
+    }
+    pthread_mutex_unlock(&log->lock);
+    return status;
+}
+
+static enum mr_status memory_trim(struct mr_log *base, const struct mr_partition *source,
+                                  int64_t before, struct mr_error *err) {
+    struct mr_memory_log *log = (struct mr_memory_log *)base;
+    struct mr_memory_topic *topic = lock_topic(log, source->topic, err);
+    enum mr_status status =
+        topic ? mr_topic_may_trim(&topic->topic, source->partition, err) : MR_REJECT;
+    if (status == MR_OK) {
+        struct mr_memory_partition *partition = &topic->partitions[source->partition];
+        int64_t first = before < 0 ? partition->end : before;
+        status = mr_topic_reaches(source, first, -1, partition->end, err);
+        if (status == MR_OK && first > partition->first) {
+            partition->first = first;
         }
     }
     pthread_mutex_unlock(&log->lock);
@@ -212,7 +231,7 @@ static enum mr_status memory_reader_open(struct mr_log *base, const struct mr_pa
         reader->log = log;
         reader->topic = topic;
         reader->partition = source->partition;
-        reader->next = keyed || from < 0 ? 0 : from;
+        reader->next = keyed ? 0 : from < 0 ? first : from;
         if (keyed) {
             copy_changelog(reader);
         }
@@ -237,16 +256,17 @@ static void next_kept(struct memory_reader *reader, struct mr_batch *batch) {
 static enum mr_status memory_read(struct mr_reader *base, int64_t timeout_ns,
                                   struct mr_batch *batch, struct mr_error *err) {
     struct memory_reader *reader = (struct memory_reader *)base;
+    enum mr_status status = MR_OK;
     pthread_mutex_lock(&reader->log->lock);
     if (reader->kept) {
         next_kept(reader, batch);
     } else {
-        reader->next = mr_memory_partition_batch(reader->log, reader->topic, reader->partition,
-                                                 reader->next, batch);
+        status = mr_memory_partition_batch(reader->log, reader->topic, reader->partition,
+                                           &reader->next, batch, err);
     }
     pthread_mutex_unlock(&reader->log->lock);
     batch->end = batch->count == 0;
-    return MR_OK;
+    return status;
 }
 
 static void memory_reader_close(struct mr_reader *base) {
@@ -321,6 +341,7 @@ const struct mr_log_type mr_memory_log = {
     .bounds = memory_bounds,
     .check = memory_check,
     .reset = memory_reset,
+    .trim = memory_trim,
     .session_open = mr_memory_session_open,
     .poll = mr_memory_session_poll,
     .start = mr_memory_session_start,

@@ -118,19 +118,25 @@ static struct mr_seat *take_turn(struct memory_session *s) {
     return mr_ring_next(&s->member.ring);
 }
 
-static void tell_turn(struct memory_session *s, struct mr_event *event) {
+static enum mr_status tell_turn(struct memory_session *s, struct mr_event *event,
+                                struct mr_error *err) {
     struct mr_seat *seat = take_turn(s);
     int64_t *next = &s->next[seat->partition];
     *event = (struct mr_event){.source = mr_partition_at(s->input->topic.name, seat->partition)};
-    *next = mr_memory_partition_batch(s->log, s->input, seat->partition, *next, &event->batch);
+    enum mr_status status =
+        mr_memory_partition_batch(s->log, s->input, seat->partition, next, &event->batch, err);
+    if (status != MR_OK) {
+        return status;
+    }
     if (event->batch.count == 0) {
         event->kind = MR_EVENT_END;
         event->offset = *next;
         s->member.ring.quiet++;
-        return;
+    } else {
+        event->kind = MR_EVENT_BATCH;
+        s->member.ring.quiet = 0;
     }
-    event->kind = MR_EVENT_BATCH;
-    s->member.ring.quiet = 0;
+    return MR_OK;
 }
 
 /* Whether there is something to tell of the partitions themselves. */
@@ -163,10 +169,7 @@ static enum mr_status poll_locked(struct memory_session *s, int64_t timeout_ns,
     if (is_dead(s)) {
         return say_dead(err);
     }
-    if (s->member.ring.started > 0) {
-        tell_turn(s, event);
-    }
-    return MR_OK;
+    return s->member.ring.started > 0 ? tell_turn(s, event, err) : MR_OK;
 }
 
 enum mr_status mr_memory_session_poll(struct mr_session *base, int64_t timeout_ns,
@@ -187,8 +190,9 @@ static enum mr_status start_locked(struct memory_session *s, const struct mr_par
         return mr_error_set(err, MR_FAIL, "topic \"%s\", partition %u was not assigned",
                             source->topic, (unsigned)source->partition);
     }
-    int64_t from = offset < 0 ? 0 : offset;
-    enum mr_status status = mr_topic_reaches(source, from, 0, end_of(s, seat), err);
+    int64_t first = s->input->partitions[seat->partition].first;
+    int64_t from = offset < 0 ? first : offset;
+    enum mr_status status = mr_topic_reaches(source, from, first, end_of(s, seat), err);
     if (status == MR_OK) {
         s->next[seat->partition] = from;
         mr_ring_start(&s->member.ring, seat);

@@ -125,10 +125,6 @@ int64_t mr_memory_partition_end(const struct mr_memory_topic *topic, uint32_t pa
     return topic->topic.kind == MR_KEEP_RECORDS ? of->end : (int64_t)mr_memory_partition_count(of);
 }
 
-size_t mr_memory_partition_count(const struct mr_memory_partition *partition) {
-    return partition->count + HASH_COUNT(partition->kept);
-}
-
 const struct mr_message *mr_memory_partition_at(const struct mr_memory_partition *partition,
                                                 size_t index) {
     return &partition->chunks[index / MR_CHUNK_RECORDS]->messages[index % MR_CHUNK_RECORDS];
@@ -148,15 +144,25 @@ static size_t index_of(const struct mr_memory_partition *partition, int64_t offs
     return low;
 }
 
-int64_t mr_memory_partition_batch(const struct mr_memory_log *log,
-                                  const struct mr_memory_topic *topic, uint32_t partition,
-                                  int64_t offset, struct mr_batch *batch) {
+size_t mr_memory_partition_count(const struct mr_memory_partition *partition) {
+    return partition->count - index_of(partition, partition->first) + HASH_COUNT(partition->kept);
+}
+
+enum mr_status mr_memory_partition_batch(const struct mr_memory_log *log,
+                                         const struct mr_memory_topic *topic, uint32_t partition,
+                                         int64_t *next, struct mr_batch *batch,
+                                         struct mr_error *err) {
     const struct mr_memory_partition *from = &topic->partitions[partition];
-    size_t first = index_of(from, offset);
+    size_t first = index_of(from, *next);
     *batch = (struct mr_batch){.source = mr_partition_at(topic->topic.name, partition),
                                .append_stamped = true};
+    if (*next < from->first) {
+        mr_topic_reaches(&batch->source, *next, from->first, from->end, err);
+        return MR_FAIL;
+    }
     if (first == from->count) {
-        return from->end;
+        *next = from->end;
+        return MR_OK;
     }
     size_t most = MR_CHUNK_RECORDS - first % MR_CHUNK_RECORDS;
     if (most > from->count - first) {
@@ -169,7 +175,8 @@ int64_t mr_memory_partition_batch(const struct mr_memory_log *log,
     for (size_t bytes = 0; batch->count < most && bytes < MR_BATCH_BYTES; batch->count++) {
         bytes += batch->messages[batch->count].value.length;
     }
-    return batch->messages[batch->count - 1].offset + 1;
+    *next = batch->messages[batch->count - 1].offset + 1;
+    return MR_OK;
 }
 
 static struct mr_slice put(char **at, struct mr_slice bytes) {

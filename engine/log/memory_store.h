@@ -25,6 +25,7 @@ struct mr_kept { /* the last record of a key */
 struct mr_memory_partition {
     struct mr_chunk **chunks;
     size_t count;         /* records in the chunks                              */
+    int64_t first;        /* what is before it was trimmed                      */
     int64_t end;          /* the next offset; behind gaps more than the count   */
     bool written;         /* by the transaction that is being applied           */
     struct mr_kept *kept; /* MR_KEEP_LAST_OF_KEY */
@@ -85,15 +86,17 @@ void mr_memory_partition_empty(struct mr_memory_partition *partition);
 /* Takes `memory`, which the message points into. */
 void mr_memory_partition_add(const struct mr_memory_log *log, struct mr_memory_topic *topic,
                              uint32_t partition, struct mr_message message, void *memory);
-/* As mr_log_bounds says; how many records are there; one of those in the chunks. */
+/* As mr_log_bounds says; how many records were not trimmed; one of those in the chunks. */
 int64_t mr_memory_partition_end(const struct mr_memory_topic *topic, uint32_t partition);
 size_t mr_memory_partition_count(const struct mr_memory_partition *partition);
 const struct mr_message *mr_memory_partition_at(const struct mr_memory_partition *partition,
                                                 size_t index);
-/* The records from `offset` on, as many as one batch holds. Returns the offset to read next. */
-int64_t mr_memory_partition_batch(const struct mr_memory_log *log,
-                                  const struct mr_memory_topic *topic, uint32_t partition,
-                                  int64_t offset, struct mr_batch *batch);
+/* The records from *next on, as many as one batch holds; *next moves behind them. MR_FAIL: they
+ * were trimmed. */
+enum mr_status mr_memory_partition_batch(const struct mr_memory_log *log,
+                                         const struct mr_memory_topic *topic, uint32_t partition,
+                                         int64_t *next, struct mr_batch *batch,
+                                         struct mr_error *err);
 /* Copies what is appended into one allocation, which the message points into. */
 void *mr_memory_copy(const struct mr_append *record, struct mr_message *message);
 

@@ -135,6 +135,16 @@ enum mr_status mr_topic_reaches(const struct mr_partition *source, int64_t offse
     return MR_OK;
 }
 
+enum mr_status mr_topic_may_trim(const struct mr_topic *topic, uint32_t partition,
+                                 struct mr_error *err) {
+    if (topic->kind != MR_KEEP_RECORDS || !topic->job[0]) {
+        return mr_error_set(err, MR_REJECT,
+                            "topic \"%s\" %s: only a job's topic that keeps records is trimmed",
+                            topic->name, topic->job[0] ? kind_name(topic->kind) : "has no owner");
+    }
+    return mr_topic_has(topic, partition, err);
+}
+
 enum mr_status mr_topic_missing(const struct mr_log *log, const char *topic, struct mr_error *err) {
     return mr_error_set(err, MR_REJECT, "there is no topic \"%.*s\" in %s", MR_TOPIC_NAME_MAX,
                         topic, log->url);

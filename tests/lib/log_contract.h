@@ -102,6 +102,6 @@ struct mr_suite {
     size_t count;
 };
 extern const struct mr_suite mr_topic_contract, mr_session_contract, mr_group_contract,
-    mr_changelog_contract;
+    mr_changelog_contract, mr_trim_contract;
 
 #endif

@@ -102,7 +102,7 @@ int mr_world_set_up(void **state) {
 
 int mr_log_contract_run(const char *scheme) {
     const struct mr_suite *suites[] = {&mr_topic_contract, &mr_session_contract, &mr_group_contract,
-                                       &mr_changelog_contract};
+                                       &mr_changelog_contract, &mr_trim_contract};
     int failures = 0;
     mr_fixture_scheme = scheme;
     for (size_t i = 0; i < sizeof suites / sizeof *suites; i++) {
