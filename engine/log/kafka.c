@@ -122,6 +122,18 @@ enum mr_status mr_kafka_reader_client(struct mr_kafka_log *log, rd_kafka_t **cli
     return shared_client(log, MR_KAFKA_READER, &log->reader, client, err);
 }
 
+bool mr_kafka_wakes_itself(void) {
+    return rd_kafka_version() >= 0x02020000;
+}
+
+void mr_kafka_wake(rd_kafka_t *client, const char *topic, uint32_t partition) {
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_list_add(list, topic, (int32_t)partition)->offset =
+        RD_KAFKA_OFFSET_END;
+    rd_kafka_offsets_for_times(client, list, 0);
+    rd_kafka_topic_partition_list_destroy(list);
+}
+
 /* ---- Open, close ---------------------------------------------------------------------------- */
 
 /* Releases with a regression that loses records, positions or the process. */

@@ -29,6 +29,11 @@ enum mr_kafka_role {
 
 #define MR_KAFKA_REASON_MAX 256
 
+/* Brokers keep their own time, whatever the log's clock says. */
+static inline int64_t mr_kafka_now_ns(void) {
+    return mr_real_clock.steady_ns(&mr_real_clock);
+}
+
 struct mr_kafka_log {
     struct mr_log base;
     char *brokers; /* "a:9092,b:9092" */
@@ -52,6 +57,12 @@ enum mr_status mr_kafka_reader_client(struct mr_kafka_log *log, rd_kafka_t **cli
 enum mr_status mr_kafka_own_client(struct mr_kafka_log *log, enum mr_kafka_role role,
                                    const char *transactional_id, rd_kafka_t **client,
                                    struct mr_error *err);
+
+/* A client before 2.2 that finds its queues full sleeps up to a second before it looks again,
+ * however soon they are emptied. A request to the leader wakes it: one is sent, its answer not
+ * waited for. */
+bool mr_kafka_wakes_itself(void);
+void mr_kafka_wake(rd_kafka_t *client, const char *topic, uint32_t partition);
 
 /* ---- kafka_config.c ------------------------------------------------------------------------- */
 /* The user's properties, checked (unknown, refused as the engine's own, no number...), over our

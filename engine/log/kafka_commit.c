@@ -21,10 +21,6 @@
  * truth. */
 #include "engine/log/kafka_session.h"
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 /* ---- Sending --------------------------------------------------------------------------------- */
 
 static rd_kafka_headers_t *headers_of(const struct mr_kafka_pending *pending) {
@@ -106,7 +102,7 @@ static rd_kafka_error_t *persist(struct transaction *t, const char *doing,
         rd_kafka_error_t *error = step(t);
         if (!error || rd_kafka_error_is_fatal(error) || rd_kafka_error_txn_requires_abort(error) ||
             !rd_kafka_error_is_retriable(error) || mr_kafka_writer_stopping(writer) ||
-            steady_ns() > t->until_ns) {
+            mr_kafka_now_ns() > t->until_ns) {
             return error;
         }
         mr_kafka_wait_tell(writer->log, &writer->wait, doing, rd_kafka_error_string(error));
@@ -115,7 +111,7 @@ static rd_kafka_error_t *persist(struct transaction *t, const char *doing,
 }
 
 static void take_all_back(struct transaction *t) {
-    t->until_ns = steady_ns() + MR_KAFKA_GIVE_UP_MS * (MR_SECOND / 1000);
+    t->until_ns = mr_kafka_now_ns() + MR_KAFKA_GIVE_UP_MS * (MR_SECOND / 1000);
     rd_kafka_error_t *error = persist(t, "taking a transaction back", take_back);
     if (error) {
         rd_kafka_error_destroy(error);
@@ -184,7 +180,7 @@ enum mr_commit mr_kafka_transact(struct mr_kafka_writer *writer,
     if (!mr_kafka_writer_renew(writer, err)) {
         return MR_ABORTED;
     }
-    t.until_ns = steady_ns() + writer->timeout_ms * (MR_SECOND / 1000);
+    t.until_ns = mr_kafka_now_ns() + writer->timeout_ms * (MR_SECOND / 1000);
     rd_kafka_error_t *error = rd_kafka_begin_transaction(writer->client);
     if (!error && positions->cnt > 0) {
         error = persist(&t, "committing a transaction", send_positions);

@@ -230,7 +230,7 @@ static bool is_new_line(const char *facility) {
     } shown[8];
     static size_t next;
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    int64_t now_ns = mr_real_clock.steady_ns(&mr_real_clock);
+    int64_t now_ns = mr_kafka_now_ns();
     bool is_new = true;
     pthread_mutex_lock(&lock);
     for (size_t i = 0; i < 8; i++) {

@@ -220,10 +220,6 @@ void mr_kafka_hear(rd_kafka_t *client, int code, const char *reason, void *arg) 
     pthread_mutex_unlock(&log->lock);
 }
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 /* Whether the code says only that nothing came. */
 static bool is_vague(rd_kafka_resp_err_t code) {
     return code == E(_TRANSPORT) || code == E(_TIMED_OUT) || code == E(_ALL_BROKERS_DOWN) ||
@@ -255,7 +251,7 @@ static void forget_trouble(struct mr_kafka_log *log) {
 
 enum mr_status mr_kafka_try(struct mr_kafka_log *log, rd_kafka_t *client,
                             const struct mr_kafka_call *call, struct mr_error *err) {
-    struct mr_kafka_wait wait = {.since_ns = steady_ns()};
+    struct mr_kafka_wait wait = {.since_ns = mr_kafka_now_ns()};
     struct mr_kafka_attempt attempt = {.timeout_ms = ATTEMPT_MS};
     for (;;) {
         *attempt.reason = 0;
@@ -285,7 +281,7 @@ enum mr_status mr_kafka_idle(struct mr_kafka_log *log, rd_kafka_t *client,
     char reason[MR_KAFKA_REASON_MAX] = "";
     rd_kafka_resp_err_t code = consult(log, client, E(_TIMED_OUT), reason);
     mr_kafka_wait_tell(log, wait, doing, reason);
-    if (mr_kafka_judge(code) != MR_KAFKA_WAIT && steady_ns() - wait->since_ns > PATIENCE_NS) {
+    if (mr_kafka_judge(code) != MR_KAFKA_WAIT && mr_kafka_now_ns() - wait->since_ns > PATIENCE_NS) {
         return mr_kafka_fail(log, doing, code, reason, err);
     }
     return MR_OK;
@@ -302,14 +298,14 @@ void mr_kafka_idle_over(struct mr_kafka_log *log, struct mr_kafka_wait *wait) {
 
 /* Half of it at least, so that clients which lost their broker together come back one by one. */
 static int64_t jitter(int64_t pause_ns) {
-    uint64_t mixed = (uint64_t)steady_ns() * UINT64_C(0x9e3779b97f4a7c15) >> 33;
+    uint64_t mixed = (uint64_t)mr_kafka_now_ns() * UINT64_C(0x9e3779b97f4a7c15) >> 33;
     return pause_ns / 2 + (int64_t)(mixed % (uint64_t)(pause_ns / 2 + 1));
 }
 
 void mr_kafka_wait_tell(const struct mr_kafka_log *log, struct mr_kafka_wait *wait,
                         const char *doing, const char *reason) {
     char waited[MR_TEXT_MAX];
-    int64_t now_ns = steady_ns();
+    int64_t now_ns = mr_kafka_now_ns();
     if (!wait->since_ns) {
         wait->since_ns = now_ns;
     }
@@ -330,8 +326,8 @@ bool mr_kafka_wait(const struct mr_kafka_log *log, struct mr_kafka_wait *wait, c
         pause_ns *= 2;
     }
     wait->attempts++;
-    int64_t until_ns = steady_ns() + jitter(pause_ns < LONGEST_NS ? pause_ns : LONGEST_NS);
-    for (int64_t left_ns; (left_ns = until_ns - steady_ns()) > 0;) {
+    int64_t until_ns = mr_kafka_now_ns() + jitter(pause_ns < LONGEST_NS ? pause_ns : LONGEST_NS);
+    for (int64_t left_ns; (left_ns = until_ns - mr_kafka_now_ns()) > 0;) {
         if (mr_kafka_stopped(log, doing, err)) {
             return false;
         }
@@ -354,7 +350,8 @@ void mr_kafka_wait_over(const struct mr_kafka_log *log, struct mr_kafka_wait *wa
     char waited[MR_TEXT_MAX];
     if (wait->told_ns) {
         mr_note("%s: goes on after waiting for %s", log->brokers,
-                mr_format_duration((steady_ns() - wait->since_ns) / MR_SECOND * MR_SECOND, waited));
+                mr_format_duration((mr_kafka_now_ns() - wait->since_ns) / MR_SECOND * MR_SECOND,
+                                   waited));
     }
     *wait = (struct mr_kafka_wait){0};
 }

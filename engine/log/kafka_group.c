@@ -31,10 +31,6 @@
 #define STOP_NS  (2 * MR_SECOND)
 #define JOIN_NS  (5 * MR_SECOND) /* joining it; brokers let a new group wait for 3 s */
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 static rd_kafka_topic_partition_list_t *new_list(void) {
     return rd_kafka_topic_partition_list_new(4);
 }
@@ -123,7 +119,7 @@ static void take_back(struct mr_kafka_group *group, const rd_kafka_topic_partiti
     group->giving = true;
     if (lost) {
         group->inside = false;
-        group->joined_ns = steady_ns();
+        group->joined_ns = mr_kafka_now_ns();
     }
     for (int i = 0; i < list->cnt; i++) {
         uint32_t partition = (uint32_t)list->elems[i].partition;
@@ -200,7 +196,7 @@ void mr_kafka_group_watch(struct mr_kafka_group *group) {
     char doing[MR_TOPIC_NAME_MAX + 64];
     const char *reason = group->heard[0] ? group->heard : "no answer";
     if (!group->inside) {
-        if (group->reading.told_ns || steady_ns() - group->joined_ns > JOIN_NS) {
+        if (group->reading.told_ns || mr_kafka_now_ns() - group->joined_ns > JOIN_NS) {
             mr_kafka_wait_tell(group->log, &group->reading, "joining the group of the job", reason);
         }
         return;
@@ -402,7 +398,7 @@ enum mr_status mr_kafka_group_join(struct mr_kafka_group *group, struct mr_error
         return status;
     }
     rd_kafka_poll_set_consumer(group->member);
-    group->joined_ns = steady_ns();
+    group->joined_ns = mr_kafka_now_ns();
     group->events = rd_kafka_queue_get_consumer(group->member);
     rd_kafka_queue_io_event_enable(group->events, group->wake, &one, sizeof one);
     rd_kafka_topic_partition_list_t *list = new_list();
@@ -424,7 +420,7 @@ static bool await_assignment(struct mr_kafka_group *group, int64_t until_ns) {
         if (group->assigned || !accepted) {
             return true;
         }
-        if (steady_ns() > until_ns) {
+        if (mr_kafka_now_ns() > until_ns) {
             return false;
         }
         mr_kafka_group_hear(group);
@@ -441,7 +437,7 @@ static bool say_goodbye(struct mr_kafka_group *group, int64_t until_ns) {
     }
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(group->member, queue);
     bool closed = !error && rd_kafka_consumer_closed(group->member);
-    while (!error && !closed && steady_ns() < until_ns) {
+    while (!error && !closed && mr_kafka_now_ns() < until_ns) {
         rd_kafka_queue_poll_callback(queue, MR_KAFKA_SLICE_MS / 10);
         closed = rd_kafka_consumer_closed(group->member);
     }
@@ -454,7 +450,7 @@ static bool say_goodbye(struct mr_kafka_group *group, int64_t until_ns) {
 
 static void close_member(struct mr_kafka_group *group) {
     bool hurry = group->log->stop && atomic_load(group->log->stop);
-    int64_t until_ns = steady_ns() + (hurry ? STOP_NS : CLOSE_NS);
+    int64_t until_ns = mr_kafka_now_ns() + (hurry ? STOP_NS : CLOSE_NS);
     bool destroyable = await_assignment(group, until_ns);
     bool closed = say_goodbye(group, until_ns);
     rd_kafka_queue_io_event_enable(group->events, -1, NULL, 0);

@@ -26,10 +26,6 @@
 
 static const char doing[] = "reading the job's committed offsets";
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 bool mr_kafka_note_split(struct mr_slice metadata, struct mr_slice *writer, struct mr_slice *note) {
     const char *space = metadata.length ? memchr(metadata.data, ' ', metadata.length) : NULL;
     if (!space || space == metadata.data || space - metadata.data > MR_KAFKA_WRITER_MAX) {
@@ -96,7 +92,7 @@ static void ask_for_all(struct mr_kafka_group *group) {
 static void begin_fence(struct mr_kafka_group *group, struct mr_slice writer) {
     rd_kafka_conf_t *conf;
     char id[2 * MR_TOPIC_NAME_MAX + 64];
-    int64_t now_ns = steady_ns();
+    int64_t now_ns = mr_kafka_now_ns();
     bool again =
         mr_slice_equal(writer, mr_slice_of(group->fenced)) && now_ns - group->fenced_ns < AGAIN_NS;
     if (again || mr_slice_equal(writer, mr_slice_of(group->writer)) ||
@@ -129,7 +125,7 @@ static void go_on_fencing(struct mr_kafka_group *group) {
 
 /* A partition that stays unstable: asks who wrote its offset. */
 static bool ask_for_writer(struct mr_kafka_group *group) {
-    int64_t now_ns = steady_ns();
+    int64_t now_ns = mr_kafka_now_ns();
     for (uint32_t p = 0; p < group->count; p++) {
         struct mr_kafka_seat *seat = &group->seats[p];
         if (waits(seat) && seat->unstable_ns && now_ns - seat->unstable_ns > UNSTABLE_NS) {
@@ -184,7 +180,7 @@ static enum mr_status take_partition(struct mr_kafka_group *group,
         return MR_OK;
     }
     if (answer->err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
-        seat->unstable_ns = seat->unstable_ns ? seat->unstable_ns : steady_ns();
+        seat->unstable_ns = seat->unstable_ns ? seat->unstable_ns : mr_kafka_now_ns();
         return MR_OK;
     }
     if (answer->err) {
@@ -237,8 +233,8 @@ enum mr_status mr_kafka_offsets_ask(struct mr_kafka_group *group, struct mr_erro
         status = take_answer(group, event, err);
         rd_kafka_event_destroy(event);
         mr_kafka_offsets_forget(group);
-        question->next_ns = steady_ns() + PAUSE_NS;
-    } else if (steady_ns() >= question->next_ns && !ask_for_writer(group)) {
+        question->next_ns = mr_kafka_now_ns() + PAUSE_NS;
+    } else if (mr_kafka_now_ns() >= question->next_ns && !ask_for_writer(group)) {
         ask_for_all(group);
     }
     return status;

@@ -9,22 +9,15 @@
  *     answer n    is stamped when it arrives, before its records are in their queues
  *     answer n+1  so those of n are there
  *
- * The poke. A client of librdkafka before 2.2 that finds all queues full sleeps up to a second
- * before it looks again, however soon they are emptied. A request to the leader wakes its thread:
- * asking for offsets with a timeout of zero sends one and does not wait. It is asleep when a queue
- * is empty, not for being at its end, and no fetch is under way. */
+ * The poke, for clients that sleep (mr_kafka_wake). One is asleep when a queue is empty, not for
+ * being at its end, and no fetch is under way. */
 #include "engine/log/kafka_session.h"
 
 #include <stdlib.h>
 
-#define FETCH           1 /* the key of its requests */
-#define ASK_AGAIN_NS    (MR_SECOND / 2)
-#define POKE_NS         (MR_KAFKA_POKE_MS * (MR_SECOND / 1000))
-#define WAKES_BY_ITSELF 0x02020000 /* the first version that does */
-
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
+#define FETCH        1 /* the key of its requests */
+#define ASK_AGAIN_NS (MR_SECOND / 2)
+#define POKE_NS      (MR_KAFKA_POKE_MS * (MR_SECOND / 1000))
 
 /* On a thread of librdkafka, one for each broker. */
 static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *name, int32_t broker,
@@ -34,7 +27,7 @@ static rd_kafka_resp_err_t on_response(rd_kafka_t *client, int fd, const char *n
     if (key == FETCH && !code) {
         uint32_t at = (uint32_t)broker % MR_KAFKA_PULSES;
         atomic_store(&pulse->before_ns[at], atomic_load(&pulse->last_ns[at]));
-        atomic_store(&pulse->last_ns[at], steady_ns());
+        atomic_store(&pulse->last_ns[at], mr_kafka_now_ns());
     }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -44,7 +37,7 @@ static rd_kafka_resp_err_t on_request(rd_kafka_t *client, int fd, const char *na
                                       void *arg) {
     struct mr_kafka_pulse *pulse = arg;
     if (key == FETCH) {
-        atomic_store(&pulse->sent_ns[(uint32_t)broker % MR_KAFKA_PULSES], steady_ns());
+        atomic_store(&pulse->sent_ns[(uint32_t)broker % MR_KAFKA_PULSES], mr_kafka_now_ns());
     }
     return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
@@ -58,7 +51,7 @@ static rd_kafka_resp_err_t on_new(rd_kafka_t *client, const rd_kafka_conf_t *con
 /* Of the admin client: a question to the client that fetches would wait behind its fetches. */
 static void ask_leaders(struct mr_kafka_pulse *pulse) {
     const struct rd_kafka_metadata *metadata;
-    if (steady_ns() - pulse->asked_ns < ASK_AGAIN_NS) {
+    if (mr_kafka_now_ns() - pulse->asked_ns < ASK_AGAIN_NS) {
         return;
     }
     if (rd_kafka_metadata(pulse->admin, 0, pulse->topic, &metadata, MR_KAFKA_SLICE_MS) ==
@@ -71,7 +64,7 @@ static void ask_leaders(struct mr_kafka_pulse *pulse) {
         }
         rd_kafka_metadata_destroy(metadata);
     }
-    pulse->asked_ns = steady_ns();
+    pulse->asked_ns = mr_kafka_now_ns();
 }
 
 enum mr_status mr_kafka_pulse_init(struct mr_kafka_pulse *pulse, struct mr_kafka_log *log,
@@ -111,7 +104,8 @@ void mr_kafka_pulse_listen(struct mr_kafka_pulse *pulse, rd_kafka_conf_t *conf) 
 static int64_t age(const struct mr_kafka_pulse *pulse, uint32_t partition,
                    const atomic_llong *stamps) {
     int32_t leader = pulse->leaders[partition];
-    return leader < 0 ? INT64_MAX : steady_ns() - atomic_load(&stamps[leader % MR_KAFKA_PULSES]);
+    return leader < 0 ? INT64_MAX
+                      : mr_kafka_now_ns() - atomic_load(&stamps[leader % MR_KAFKA_PULSES]);
 }
 
 bool mr_kafka_pulse_beats(struct mr_kafka_pulse *pulse, uint32_t partition) {
@@ -124,7 +118,7 @@ bool mr_kafka_pulse_beats(struct mr_kafka_pulse *pulse, uint32_t partition) {
 
 bool mr_kafka_pulse_poke(struct mr_kafka_pulse *pulse, rd_kafka_t *client, uint32_t partition) {
     int64_t answered_ns = age(pulse, partition, pulse->last_ns);
-    if (rd_kafka_version() >= WAKES_BY_ITSELF) {
+    if (mr_kafka_wakes_itself()) {
         return false;
     }
     if (answered_ns > pulse->stale_ns) { /* it is away, not asleep */
@@ -134,14 +128,9 @@ bool mr_kafka_pulse_poke(struct mr_kafka_pulse *pulse, rd_kafka_t *client, uint3
     if (age(pulse, partition, pulse->sent_ns) < answered_ns) {
         return false; /* a fetch is under way */
     }
-    int64_t now_ns = steady_ns();
+    int64_t now_ns = mr_kafka_now_ns();
     if (answered_ns > POKE_NS && now_ns - pulse->poked_ns > POKE_NS) {
-        rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-        rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(pulse->topic),
-                                          (int32_t)partition)
-            ->offset = RD_KAFKA_OFFSET_END;
-        rd_kafka_offsets_for_times(client, list, 0);
-        rd_kafka_topic_partition_list_destroy(list);
+        mr_kafka_wake(client, rd_kafka_topic_name(pulse->topic), partition);
         pulse->poked_ns = now_ns;
     }
     return true;

@@ -13,8 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define WAKES_BY_ITSELF 0x02020000 /* the first version that does */
-#define WAKE_NS         (10 * (MR_SECOND / 1000))
+#define WAKE_NS (10 * (MR_SECOND / 1000))
 
 struct mr_kafka_reader {
     struct mr_reader base;
@@ -227,21 +226,12 @@ static enum mr_status judge_error(struct mr_kafka_reader *reader, struct mr_erro
     return MR_FAIL;
 }
 
-/* A client before 2.2 that finds its queues full sleeps up to a second before it looks again,
- * however soon they are emptied; a request to the leader, asked for without waiting for the answer,
- * wakes it. */
 static void wake_client(struct mr_kafka_reader *reader) {
-    int64_t now_ns = mr_real_clock.steady_ns(&mr_real_clock);
-    if (reader->ended || rd_kafka_version() >= WAKES_BY_ITSELF ||
-        now_ns - reader->woken_ns < WAKE_NS) {
-        return;
+    int64_t now_ns = mr_kafka_now_ns();
+    if (!reader->ended && !mr_kafka_wakes_itself() && now_ns - reader->woken_ns >= WAKE_NS) {
+        mr_kafka_wake(reader->client, reader->source.topic, reader->source.partition);
+        reader->woken_ns = now_ns;
     }
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_list_add(list, reader->source.topic, (int32_t)reader->source.partition)
-        ->offset = RD_KAFKA_OFFSET_END;
-    rd_kafka_offsets_for_times(reader->client, list, 0);
-    rd_kafka_topic_partition_list_destroy(list);
-    reader->woken_ns = now_ns;
 }
 
 /* One fill: what is there, or what comes within the time left. */
@@ -249,7 +239,7 @@ static enum mr_kafka_fill fill(struct mr_kafka_reader *reader, int64_t until_ns,
                                struct mr_batch *batch, int64_t *end, struct mr_error *err) {
     enum mr_kafka_fill filled = mr_kafka_batch_fill(&reader->batch, reader->queue, 0, &reader->next,
                                                     batch, end, &reader->code, err);
-    int64_t left_ns = until_ns - mr_real_clock.steady_ns(&mr_real_clock);
+    int64_t left_ns = until_ns - mr_kafka_now_ns();
     if (filled != MR_KAFKA_NOTHING || left_ns <= 0) {
         return filled;
     }
@@ -268,7 +258,7 @@ static bool reached(struct mr_kafka_reader *reader, int64_t end) {
 enum mr_status mr_kafka_read(struct mr_reader *base, int64_t timeout_ns, struct mr_batch *batch,
                              struct mr_error *err) {
     struct mr_kafka_reader *reader = (struct mr_kafka_reader *)base;
-    int64_t end, until_ns = mr_time_add(mr_real_clock.steady_ns(&mr_real_clock), timeout_ns);
+    int64_t end, until_ns = mr_time_add(mr_kafka_now_ns(), timeout_ns);
     batch->source = reader->source;
     for (;;) {
         enum mr_status status = MR_OK;

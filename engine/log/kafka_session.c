@@ -37,10 +37,6 @@ struct kafka_session {
     bool hungry;    /* a queue was empty, and not for being at its end */
 };
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 /* ---- Polling --------------------------------------------------------------------------------- */
 
 static enum mr_status say_gone(struct kafka_session *s, const struct mr_kafka_seat *seat,
@@ -116,7 +112,7 @@ static enum mr_status take_turns(struct kafka_session *s, struct mr_event *event
 }
 
 static void sleep_until(struct kafka_session *s, int64_t until_ns) {
-    int64_t left_ms = (until_ns - steady_ns() + 999999) / 1000000;
+    int64_t left_ms = (until_ns - mr_kafka_now_ns() + 999999) / 1000000;
     uint64_t count;
     if (s->group.untold > 0 && left_ms > MR_KAFKA_SLICE_MS) {
         left_ms = MR_KAFKA_SLICE_MS;
@@ -143,7 +139,7 @@ static enum mr_status mend_writer(struct kafka_session *s, struct mr_error *err)
 enum mr_status mr_kafka_session_poll(struct mr_session *base, int64_t timeout_ns,
                                      struct mr_event *event, struct mr_error *err) {
     struct kafka_session *s = (struct kafka_session *)base;
-    int64_t until_ns = steady_ns() + timeout_ns;
+    int64_t until_ns = mr_kafka_now_ns() + timeout_ns;
     if (!s->job) {
         return MR_OK;
     }
@@ -158,7 +154,7 @@ enum mr_status mr_kafka_session_poll(struct mr_session *base, int64_t timeout_ns
         if (status != MR_OK || event->kind != MR_EVENT_NONE) {
             return status;
         }
-        bool late = steady_ns() >= until_ns;
+        bool late = mr_kafka_now_ns() >= until_ns;
         mr_kafka_group_watch(&s->group);
         sleep_until(s, until_ns);
         if (late) {
@@ -244,14 +240,14 @@ static enum mr_commit transact(struct kafka_session *s, const struct mr_position
 static enum mr_commit transact_until_fresh(struct kafka_session *s,
                                            const struct mr_position *positions, size_t count,
                                            struct mr_error *err) {
-    int64_t until_ns = steady_ns() + STALE_NS;
+    int64_t until_ns = mr_kafka_now_ns() + STALE_NS;
     for (;;) {
         bool stale;
         enum mr_commit outcome = transact(s, positions, count, &stale, err);
-        if (!stale || steady_ns() > until_ns) {
+        if (!stale || mr_kafka_now_ns() > until_ns) {
             return outcome;
         }
-        sleep_until(s, steady_ns() + MR_KAFKA_SLICE_MS * (MR_SECOND / 1000));
+        sleep_until(s, mr_kafka_now_ns() + MR_KAFKA_SLICE_MS * (MR_SECOND / 1000));
         mr_kafka_group_hear(&s->group);
     }
 }

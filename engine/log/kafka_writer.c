@@ -21,16 +21,12 @@
 
 #define STOP_NS (3 * MR_SECOND) /* a commit that a stop meets may still succeed */
 
-static int64_t steady_ns(void) {
-    return mr_real_clock.steady_ns(&mr_real_clock);
-}
-
 bool mr_kafka_writer_stopping(struct mr_kafka_writer *writer) {
     if (!writer->log->stop || !atomic_load(writer->log->stop)) {
         return false;
     }
-    writer->stop_ns = writer->stop_ns ? writer->stop_ns : steady_ns();
-    return steady_ns() - writer->stop_ns >= STOP_NS;
+    writer->stop_ns = writer->stop_ns ? writer->stop_ns : mr_kafka_now_ns();
+    return mr_kafka_now_ns() - writer->stop_ns >= STOP_NS;
 }
 
 /* ---- The client ------------------------------------------------------------------------------ */
@@ -144,7 +140,7 @@ static enum mr_status say_rival(const struct mr_kafka_writer *writer, struct mr_
 /* Somebody has our id: a successor, or our transaction was ended for us. Twice: somebody who also
  * takes it back. */
 void mr_kafka_writer_fenced(struct mr_kafka_writer *writer) {
-    int64_t now_ns = steady_ns();
+    int64_t now_ns = mr_kafka_now_ns();
     writer->rival |= writer->fenced_ns && now_ns - writer->fenced_ns < FENCED_AGAIN_NS;
     writer->fenced_ns = now_ns;
 }
@@ -199,7 +195,7 @@ enum mr_status mr_kafka_writer_ready(struct mr_kafka_writer *writer, int timeout
 
 /* Inside a commit: a new client if one is due. */
 bool mr_kafka_writer_renew(struct mr_kafka_writer *writer, struct mr_error *err) {
-    int64_t until_ns = steady_ns() + MR_KAFKA_GIVE_UP_MS * (MR_SECOND / 1000);
+    int64_t until_ns = mr_kafka_now_ns() + MR_KAFKA_GIVE_UP_MS * (MR_SECOND / 1000);
     if (writer->id && atomic_load(&writer->doubt)) {
         mr_kafka_writer_forget(writer);
     }
@@ -207,7 +203,7 @@ bool mr_kafka_writer_renew(struct mr_kafka_writer *writer, struct mr_error *err)
         if (mr_kafka_writer_ready(writer, MR_KAFKA_STEP_MS, err) != MR_OK) {
             return false;
         }
-        if (!writer->ready && (mr_kafka_writer_stopping(writer) || steady_ns() > until_ns)) {
+        if (!writer->ready && (mr_kafka_writer_stopping(writer) || mr_kafka_now_ns() > until_ns)) {
             mr_error_set(err, MR_FAIL,
                          mr_kafka_writer_stopping(writer) ? "stopped while waiting for the broker"
                                                           : "the broker does not answer");
