@@ -4,12 +4,13 @@
  *   case_frame.c  the line of a waveform frame -> its bytes
  *   case_text.c   times, paths, where JSON ends
  *   case_run.c    steps -> a worker on the memory log, with a clock that the case moves
+ *   case_counts.c what the workers have counted
  *   case_rows.c   what the job has committed, topic by topic
  *   case_diff.c   a row and what was wanted of it -> nothing, or a sentence for each difference */
 #ifndef ENGINE_CLI_CASE_H
 #define ENGINE_CLI_CASE_H
 
-#include "engine/log/log.h"
+#include "engine/run/run.h"
 #include <millrace/json.h>
 
 #define MR_CASE_MAX        ((size_t)1 << 20)  /* bytes of a case file                     */
@@ -87,6 +88,16 @@ enum mr_status mr_case_topics_read(struct mr_case_topic *topics, struct mr_log *
                                    struct mr_error *err);
 void mr_case_topics_destroy(struct mr_case_topic *topics);
 
+/* ---- Counters; worker NULL: of none ------------------------------------------------------------
+ */
+uint64_t mr_case_read(const struct mr_worker *worker); /* grows with everything that is read */
+bool mr_case_balances(const struct mr_worker *worker); /* both identities hold */
+/* Adds the counts of the workers of so many stages as a JSON object. */
+void mr_case_counts(const struct mr_plan *plan, struct mr_worker *const *workers, size_t stages,
+                    struct mr_buffer *out);
+
+/* ---- Differences -------------------------------------------------------------------------------
+ */
 /* One line in `out` for each member of `wanted` that `got` lacks or has otherwise; both are JSON
  * objects. True: there was none. */
 bool mr_case_diff(struct mr_slice wanted, struct mr_slice got, struct mr_buffer *out);

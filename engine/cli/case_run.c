@@ -6,6 +6,9 @@
  *   settle      the worker steps until a whole round of its partitions brought nothing new, so each
  *               has been polled at its end at this very time: ticks and due commits happen
  *
+ * A job of two stages has a worker of each. The first one settles before the second; an expectation
+ * commits the first, settles the second and commits that.
+ *
  * So records of one time are one batch, and nothing is committed between them unless `commit` asks
  * for it or an expectation stands between. Rows and dead letters that no expectation looked at, and
  * accounts that do not add up, are failures at the end. */
@@ -26,8 +29,10 @@ struct story {
     struct mr_log *log;
     struct mr_session *producer;
     struct mr_plan *plan;
-    struct mr_worker *worker; /* NULL: the job has stopped */
-    struct mr_error why;      /* it has stopped            */
+    const struct mr_plan *stages[2]; /* of the plan, for the case's partitions           */
+    size_t stage_count;
+    struct mr_worker *workers[2]; /* of the stages; NULL: the job has stopped */
+    struct mr_error why;          /* it has stopped            */
     bool why_told;
     struct mr_case_topic *topics;
     uint64_t keyless; /* records without a key, for the round robin */
@@ -56,8 +61,14 @@ static void tell(struct story *story, int line, const char *format, ...) {
 /* ---- The job --------------------------------------------------------------------------------- */
 
 static void stop(struct story *story) {
-    mr_worker_destroy(story->worker);
-    story->worker = NULL;
+    for (size_t i = 0; i < 2; i++) {
+        mr_worker_destroy(story->workers[i]);
+        story->workers[i] = NULL;
+    }
+}
+
+static bool runs(const struct story *story) {
+    return story->workers[0];
 }
 
 /* The job has stopped by itself: an expectation may want that. */
@@ -75,54 +86,82 @@ static void drop_reason(struct story *story, int line) {
     story->why.text[0] = 0;
 }
 
-static uint64_t read_so_far(const struct story *story);
-
-/* After this every partition is at its end, and was polled there at this time. */
-static void settle(struct story *story) {
+/* After this every partition of a stage is at its end, and was polled there at this time. */
+static void settle_stage(struct story *story, size_t stage) {
     struct mr_error err = {""};
     uint64_t before = 0, after = 0;
     do {
         before = after;
-        for (uint32_t i = 0; i <= 2 * story->c->partitions && story->worker; i++) {
-            if (mr_worker_step(story->worker, 0, &err) != MR_OK) {
+        for (uint32_t i = 0; i <= 2 * story->c->partitions && story->workers[stage]; i++) {
+            if (mr_worker_step(story->workers[stage], 0, &err) != MR_OK) {
                 stopped(story, &err);
             }
         }
-        after = story->worker ? read_so_far(story) : before;
+        after = runs(story) ? mr_case_read(story->workers[stage]) : before;
     } while (after != before);
 }
 
-static void start(struct story *story, bool close) {
+static void settle(struct story *story) {
+    for (size_t i = 0; i < story->stage_count; i++) {
+        settle_stage(story, i);
+    }
+}
+
+static void start_stage(struct story *story, size_t stage, bool close) {
     struct mr_worker_options options = {.workers = 1, .until_end = close, .close = close};
     struct mr_error err = {""};
-    enum mr_status status = mr_run_prepare(story->plan, story->log, &err);
-    if (status == MR_OK) {
-        status = mr_worker_create(story->plan, story->log, &story->clock, &options, &story->worker,
-                                  &err);
-    }
-    if (status != MR_OK) {
+    if (mr_worker_create(story->stages[stage], story->log, &story->clock, &options,
+                         &story->workers[stage], &err) != MR_OK) {
         stopped(story, &err);
+    }
+}
+
+static bool prepare(struct story *story) {
+    struct mr_error err = {""};
+    if (mr_run_prepare(story->plan, story->log, &err) != MR_OK) {
+        stopped(story, &err);
+        return false;
+    }
+    story->stage_count = mr_plan_stages(story->plan, story->c->partitions, story->stages);
+    return true;
+}
+
+static void start(struct story *story) {
+    if (prepare(story)) {
+        start_stage(story, 0, false);
+    }
+    if (runs(story) && story->stage_count == 2) {
+        start_stage(story, 1, false);
     }
 }
 
 /* As a signal ends it: what was done is committed. */
 static void finish(struct story *story) {
     struct mr_error err = {""};
-    if (story->worker && mr_worker_finish(story->worker, &err) != MR_OK) {
-        stopped(story, &err);
+    for (size_t i = 0; i < 2; i++) {
+        if (story->workers[i] && mr_worker_finish(story->workers[i], &err) != MR_OK) {
+            stopped(story, &err);
+        }
     }
     stop(story);
 }
 
-static void run_close(struct story *story) {
+static void run_close_stage(struct story *story, size_t stage) {
     struct mr_error err = {""};
-    start(story, true);
-    while (story->worker && !mr_worker_done(story->worker)) {
-        if (mr_worker_step(story->worker, 0, &err) != MR_OK) {
+    start_stage(story, stage, true);
+    while (story->workers[stage] && !mr_worker_done(story->workers[stage])) {
+        if (mr_worker_step(story->workers[stage], 0, &err) != MR_OK) {
             stopped(story, &err);
         }
     }
     finish(story);
+}
+
+static void run_close(struct story *story) {
+    bool good = prepare(story);
+    for (size_t i = 0; good && i < story->stage_count && !story->why.text[0]; i++) {
+        run_close_stage(story, i);
+    }
 }
 
 static void pass_time(struct story *story, int64_t until_ns) {
@@ -171,7 +210,7 @@ static void run_job(struct story *story, const struct mr_case_step *step) {
     finish(story);
     drop_reason(story, step->line);
     if (load(story, step->name) && make_input(story)) {
-        start(story, false);
+        start(story);
     }
 }
 
@@ -191,87 +230,16 @@ static void run_in(struct story *story, const struct mr_case_step *step) {
     }
 }
 
-/* ---- Counters -------------------------------------------------------------------------------- */
-
-struct sum {
-    struct mr_counters counters;
-    bool balanced;
-};
-
-static void add_tally(struct sum *sum, struct mr_tally *into, const struct mr_tally *from) {
-    into->read += from->read;
-    into->used += from->used;
-    into->filtered += from->filtered;
-    into->late += from->late;
-    into->duplicate += from->duplicate;
-    into->dead += from->dead;
-    sum->balanced = sum->balanced && from->read == from->used + from->filtered + from->late +
-                                                       from->duplicate + from->dead;
-}
-
-static void add_partition(void *arg, const struct mr_partition *source,
-                          const struct mr_counters *counters) {
-    struct sum *sum = arg;
-    add_tally(sum, &sum->counters.records, &counters->records);
-    add_tally(sum, &sum->counters.samples, &counters->samples);
-    sum->counters.revisions += counters->revisions;
-    for (size_t i = 0; i < MR_GAP_FIELDS; i++) {
-        sum->counters.gaps[i] += counters->gaps[i];
-    }
-}
-
-static struct sum sum_up(const struct story *story) {
-    struct sum sum = {.balanced = true};
-    if (story->worker) {
-        mr_worker_visit(story->worker, add_partition, &sum);
-    }
-    return sum;
-}
-
-static uint64_t read_so_far(const struct story *story) {
-    return sum_up(story).counters.records.read;
-}
-
-static void put_tally(struct mr_buffer *out, const char *prefix, const struct mr_tally *tally) {
-    const struct {
-        const char *name;
-        uint64_t count;
-    } members[] = {
-        {"read", tally->read}, {"used", tally->used},           {"filtered", tally->filtered},
-        {"late", tally->late}, {"duplicate", tally->duplicate}, {"dead", tally->dead},
-    };
-    for (size_t i = 0; i < sizeof(members) / sizeof(*members); i++) {
-        mr_buffer_format(out, "\"%s%s\":%" PRIu64 ",", prefix, members[i].name, members[i].count);
-    }
-}
-
-/* The counters as a row: {"read":..., "samples.read":..., "gaps.FIELD":..., "revisions":...} */
-static void put_counters(const struct story *story, struct mr_buffer *out) {
-    struct sum sum = sum_up(story);
-    const struct mr_input *input = &story->plan->input;
-    mr_buffer_text(out, "{");
-    put_tally(out, "", &sum.counters.records);
-    put_tally(out, "samples.", &sum.counters.samples);
-    for (size_t i = 0; i < input->field_count && i < MR_GAP_FIELDS; i++) {
-        struct mr_slice name = mr_slice_of(input->fields[i].name);
-        mr_buffer_text(out, "\"gaps.");
-        mr_buffer_reserve(out, 6 * name.length + 2); /* escaped, between quotes that we drop */
-        size_t length = mr_json_write_string(out->data + out->length, name);
-        memmove(out->data + out->length, out->data + out->length + 1, length - 1);
-        out->length += length - 1;
-        mr_buffer_format(out, ":%" PRIu64 ",", sum.counters.gaps[i]);
-    }
-    mr_buffer_format(out, "\"revisions\":%" PRIu64 "}", sum.counters.revisions);
-}
-
 /* ---- Expectations ---------------------------------------------------------------------------- */
 
 /* Settled, committed, and read. */
 static void look(struct story *story) {
     struct mr_error err = {""};
-    settle(story);
-    if (story->worker && mr_worker_commit(story->worker, &err) != MR_OK) {
-        stopped(story, &err);
+    for (size_t i = 0; i < story->stage_count; i++) {
+        settle_stage(story, i);
+        if (story->workers[i] && mr_worker_commit(story->workers[i], &err) != MR_OK) {
+            stopped(story, &err);
+        }
     }
     if (mr_case_topics_read(story->topics, story->log, &err) != MR_OK) {
         tell(story, 0, "%s", err.text);
@@ -353,11 +321,11 @@ static void expect_letter(struct story *story, const struct mr_case_step *step) 
 
 static void expect_counts(struct story *story, const struct mr_case_step *step) {
     struct mr_buffer counters = {0}, difference = {0};
-    if (!story->worker) {
+    if (!runs(story)) {
         tell(story, step->line, "the job has stopped, so it counts nothing");
         return;
     }
-    put_counters(story, &counters);
+    mr_case_counts(story->plan, story->workers, story->stage_count, &counters);
     if (!mr_case_diff(step->text, mr_buffer_slice(&counters), &difference)) {
         tell(story, step->line, "the counts are different\n%.*s  all counts: %.*s",
              (int)difference.length, difference.data, (int)counters.length, counters.data);
@@ -367,7 +335,7 @@ static void expect_counts(struct story *story, const struct mr_case_step *step) 
 }
 
 static void expect_stopped(struct story *story, const struct mr_case_step *step) {
-    if (story->worker) {
+    if (runs(story)) {
         tell(story, step->line, "the job runs; wanted that it stops and says\n    %.*s",
              (int)step->text.length, step->text.data);
     } else if (!contains(mr_slice_of(story->why.text), step->text)) {
@@ -400,13 +368,13 @@ static void run_step(struct story *story, const struct mr_case_step *step) {
     case MR_CASE_CRASH:
         stop(story);
         drop_reason(story, step->line);
-        start(story, false);
+        start(story);
         break;
     case MR_CASE_CLOSE:
         finish(story);
         drop_reason(story, step->line);
         run_close(story);
-        start(story, false);
+        start(story);
         break;
     default:
         look(story);
@@ -430,7 +398,7 @@ static void check_rest(struct story *story) {
             fprintf(story->out, "    %.*s\n", (int)text.length, text.data);
         }
     }
-    if (!sum_up(story).balanced) {
+    if (!mr_case_balances(story->workers[0]) || !mr_case_balances(story->workers[1])) {
         tell(story, 0,
              "the accounts do not add up: read is not used + filtered + late + "
              "duplicate + dead");

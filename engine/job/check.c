@@ -3,7 +3,7 @@
 #include "engine/job/load.h"
 
 #define STAT_NAME_MAX  128
-#define JOB_NAME_MAX   200 /* room for "-windows-changelog" within a topic's 249 */
+#define JOB_NAME_MAX   200 /* room for "-regroup-repartition" within a topic's 249 */
 #define TOPIC_NAME_MAX 249
 
 /* ---- Topic and job names ----------------------------------------------------------------------
@@ -44,14 +44,29 @@ static void check_output(struct mr_loader *loader, const struct mr_node *topic, 
 
 /* The topics that the engine makes for itself are not the job's to use. */
 static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *topic) {
+    static const char *const own[] = {"-windows-changelog",   "-state-changelog",   "-dead-letters",
+                                      "-regroup-repartition", "-regroup-changelog", NULL};
     const char *job = loader->plan->job;
     size_t length = job ? strlen(job) : 0;
-    if (length > 0 && strncmp(topic->text, job, length) == 0 &&
-        (strcmp(topic->text + length, "-windows-changelog") == 0 ||
-         strcmp(topic->text + length, "-state-changelog") == 0 ||
-         strcmp(topic->text + length, "-dead-letters") == 0)) {
-        mr_node_fault(loader, topic, NULL, "`%s` is a topic that the engine keeps for this job",
-                      topic->text);
+    if (length == 0 || strncmp(topic->text, job, length) != 0) {
+        return;
+    }
+    for (const char *const *name = own; *name; name++) {
+        if (strcmp(topic->text + length, *name) == 0) {
+            mr_node_fault(loader, topic, NULL, "`%s` is a topic that the engine keeps for this job",
+                          topic->text);
+        }
+    }
+}
+
+/* The first stage of job `a` is `a-regroup` for the log. */
+static void refuse_stage_name(struct mr_loader *loader, const struct mr_node *job) {
+    static const char ending[] = "-regroup";
+    size_t length = strlen(job->text), end = sizeof ending - 1;
+    if (length >= end && strcmp(job->text + length - end, ending) == 0) {
+        mr_node_fault(loader, job, NULL,
+                      "a job's name cannot end with `%s`: so the engine names a part of a job",
+                      ending);
     }
 }
 
@@ -111,6 +126,7 @@ void mr_topics_check(struct mr_loader *loader) {
     const struct mr_node *to = mr_node_find(loader->root, "to");
     if (job) {
         mr_job_name_check(loader, job, job->text, "a job", JOB_NAME_MAX);
+        refuse_stage_name(loader, job);
     }
     if (log) {
         check_log(loader, log);

@@ -125,6 +125,13 @@ static const char *field_name(const struct mr_plan *plan, int slot) {
 /* ---- Topics -----------------------------------------------------------------------------------
  */
 
+static bool is_regrouped(const struct mr_plan *plan, uint32_t partitions) {
+    const struct mr_plan *stages[2];
+    struct mr_error err;
+    return mr_plan_admits(plan, partitions, &err) == MR_OK &&
+           mr_plan_stages(plan, partitions, stages) == 2;
+}
+
 /* Names only: a value may be a secret. */
 static void print_properties(const struct mr_plan *plan, FILE *out) {
     for (size_t i = 0; i < plan->property_count; i++) {
@@ -157,6 +164,12 @@ static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *
     fprintf(out, "  %-36s written: bad records, with the reason\n", plan->dead_letter_topic);
     fprintf(out, "  %-36s the engine's own: %s\n", plan->changelog_topic,
             plan->window.type ? "open and retained windows" : "what steps remember of each key");
+    if (is_regrouped(plan, partitions)) {
+        fprintf(out, "  %-36s the engine's own: from the first stage to the second\n",
+                plan->repartition_topic);
+        fprintf(out, "  %-36s the engine's own: what the first stage remembers\n",
+                plan->upstream->changelog_topic);
+    }
 }
 
 static void print_key(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
@@ -170,6 +183,27 @@ static void print_key(const struct mr_plan *plan, uint32_t partitions, FILE *out
         fprintf(out, "  %s: %s\n", partitions ? "this will not run" : "needs one partition",
                 err.text);
     }
+}
+
+static void print_stages(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
+    if (!is_regrouped(plan, partitions)) {
+        return;
+    }
+    const struct mr_input *input = &plan->input;
+    fprintf(out, "\nstages: two%s\n", partitions ? "" : ", where the topic has several partitions");
+    if (input->key_source == MR_KEY_NONE) {
+        fprintf(out, "  The job does not say by what `%s` is partitioned.\n", plan->topic);
+    } else {
+        fprintf(out, "  `group_by` does not have `%s`, by which `%s` is partitioned.\n",
+                input->key_source == MR_KEY_FIELD ? input->key_name : "key", plan->topic);
+    }
+    fprintf(out,
+            "  1 %-20s reads records, does the steps below, and at each commit sends what it has\n"
+            "    %-20s added to every window\n"
+            "  2 %-20s merges that, closes windows, makes the rows\n"
+            "  A window closes when all partitions that are not silent have passed its end and "
+            "grace.\n",
+            plan->upstream->member, "", plan->downstream->member);
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------
@@ -326,7 +360,7 @@ static double memory_of(const struct load *load, const struct size *cell) {
     return load->groups * (load->open * (double)cell->memory + load->closed * (double)cell->packed);
 }
 
-static void print_load(const struct mr_plan *plan, const struct load *load,
+static void print_load(const struct mr_plan *plan, uint32_t partitions, const struct load *load,
                        const struct sizes *cell, FILE *out) {
     double per_second = load->groups / ((double)plan->commit_ns / 1e9);
     fprintf(out, "  memory     ");
@@ -341,12 +375,22 @@ static void print_load(const struct mr_plan *plan, const struct load *load,
             per_second * (double)cell->wide.packed / 1e6);
     print_duration(plan->commit_ns, out);
     fprintf(out, ")\n");
+    if (is_regrouped(plan, partitions)) {
+        double sent = per_second * (partitions ? partitions : 1) / 1e6; /* overhead of a cell and
+                                                                           of a delta are alike */
+        fprintf(out,
+                "  stages     %.2f to %.2f MB/s between them, when %s has records of each group "
+                "in\n             every commit\n",
+                sent * (double)cell->alike.packed, sent * (double)cell->wide.packed,
+                partitions ? "every partition" : "one partition");
+    }
     if (memory_of(load, &cell->alike) > (double)plan->memory_bytes) {
         fprintf(out, "  The limit will stop the job: raise `memory`, or lower `retain`.\n");
     }
 }
 
-static void print_state(const struct mr_plan *plan, uint64_t groups, FILE *out) {
+static void print_state(const struct mr_plan *plan, uint64_t groups, uint32_t partitions,
+                        FILE *out) {
     struct sizes cell = sizes_of_cell(plan);
     struct load load = {
         .groups = (double)groups,
@@ -360,13 +404,14 @@ static void print_state(const struct mr_plan *plan, uint64_t groups, FILE *out) 
     }
     print_sizes("one group and window, in all", &cell, out);
     fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
-    print_load(plan, &load, &cell, out);
+    print_load(plan, partitions, &load, &cell, out);
 }
 
 void mr_plan_explain(const struct mr_plan *plan, uint64_t groups, uint32_t partitions, FILE *out) {
     fprintf(out, "job %s%s%s\n", plan->job, *plan->description ? ": " : "", plan->description);
     print_topics(plan, partitions, out);
     print_key(plan, partitions, out);
+    print_stages(plan, partitions, out);
     print_steps(plan, out);
     if (!plan->window.type) {
         mr_rows_explain(plan, groups, out);
@@ -374,5 +419,5 @@ void mr_plan_explain(const struct mr_plan *plan, uint64_t groups, uint32_t parti
     }
     print_rows(plan, out);
     print_time(plan, out);
-    print_state(plan, groups, out);
+    print_state(plan, groups, partitions, out);
 }

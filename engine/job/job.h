@@ -5,6 +5,7 @@
  *   kafka.c   the section `kafka`: properties of the client
  *   check.c   all that can be wrong, each fault with its place, in one pass
  *   plan.c    fields to slots, statistics to shared accumulators, topics, layout
+ *   regroup.c one stage or two, and the plans of both
  *   explain.c schema.c   what the plan will do; what a job file may say
  *
  * A plan is never changed after mr_job_load: any thread may read it. */
@@ -64,12 +65,22 @@ struct mr_output {
     int64_t retention_ns; /* -1: kept for good, the default */
 };
 
+/* A job that does not group by its partition key runs in two stages where its input has several
+ * partitions: the first one reads it and sends what it has aggregated, the second one merges. */
+enum mr_role { MR_WHOLE, MR_UPSTREAM, MR_DOWNSTREAM };
+
 struct mr_plan {
     const char *job, *description;  /* description: "" when none   */
     const char *file;               /* as given on the command line */
     const char *log_url;            /* "local:./data"               */
     struct mr_property *properties; /* of the client, from `kafka`  */
     size_t property_count;
+
+    enum mr_role role;
+    const char *member; /* the stage, for the log, and owner of the topics that it writes:
+                           the job, or "<job>-regroup" upstream */
+    const char *repartition_topic; /* "<job>-regroup-repartition"; what downstream reads  */
+    const struct mr_plan *upstream, *downstream; /* of MR_WHOLE; NULL: never needed       */
 
     const char *topic;
     const struct mr_codec_type *codec;
@@ -97,7 +108,8 @@ struct mr_plan {
     int64_t stop_within_ns;   /* wall time                             */
     const char *const *tests; /* case files, relative to the job file; ends with NULL */
 
-    const char *changelog_topic;   /* "<job>-windows-changelog"; without a window "-state-" */
+    const char *changelog_topic; /* "<job>-windows-changelog"; without a window "-state-"; upstream
+                                    "-regroup-" */
     const char *dead_letter_topic; /* "<job>-dead-letters"                  */
     const char *layout; /* window, groups, accumulators and their versions, a line each */
     uint64_t layout_hash;
@@ -112,10 +124,16 @@ enum mr_status mr_job_load_text(const char *name, struct mr_slice text, struct m
                                 struct mr_faults *faults);
 void mr_plan_destroy(struct mr_plan *plan); /* accepts NULL */
 
-/* Whether a topic of so many partitions can be grouped this way without regrouping: the partition
- * key is among the groups, or there is one partition. MR_REJECT with the remedy. */
+/* Whether the job can read a topic of so many partitions (0: any number), in one stage or two.
+ * MR_REJECT with the remedy. */
 enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
                               struct mr_error *err);
+
+/* The plans that run on an input of so many partitions: the plan itself, or upstream and
+ * downstream. Returns how many. The partition key is among the groups, or there is one partition:
+ * one. */
+size_t mr_plan_stages(const struct mr_plan *plan, uint32_t partitions,
+                      const struct mr_plan *stages[2]);
 
 /* Whether the key field must be compared with the record's key (design: from.key). */
 bool mr_plan_checks_key(const struct mr_plan *plan, uint32_t partitions);

@@ -127,4 +127,10 @@ void mr_columns_check(struct mr_loader *loader);
 void mr_topics_check(struct mr_loader *loader);
 void mr_plan_finish(struct mr_loader *loader);
 
+/* ---- Layouts and stages --------------------------------------------------------------------- */
+/* The lines of a layout: of the operators' keyed cells, of window cells, or both. */
+enum mr_layout_part { MR_LAYOUT_KEYED = 1, MR_LAYOUT_WINDOWS = 2 };
+void mr_layout_make(struct mr_loader *loader, struct mr_plan *plan, unsigned parts);
+void mr_regroup_plan(struct mr_loader *loader); /* makes plan->upstream and plan->downstream */
+
 #endif

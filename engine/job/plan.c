@@ -135,18 +135,22 @@ static void add_measure(struct mr_buffer *out, const struct mr_loader *loader,
     mr_buffer_text(out, "\n");
 }
 
-static void make_layout(struct mr_loader *loader) {
-    struct mr_plan *plan = loader->plan;
+void mr_layout_make(struct mr_loader *loader, struct mr_plan *plan, unsigned parts) {
+    bool windows = parts & MR_LAYOUT_WINDOWS;
     struct mr_buffer out = {0};
-    add_window(&out, plan);
-    for (size_t i = 0; i < plan->group_count; i++) {
+    if (windows) {
+        add_window(&out, plan);
+    } else {
+        mr_buffer_text(&out, "regroup\n");
+    }
+    for (size_t i = 0; windows && i < plan->group_count; i++) {
         mr_buffer_format(&out, "group %s=%s\n", plan->groups[i].name,
                          loader->fields[plan->groups[i].slot].name);
     }
-    for (size_t i = 0; i < plan->step_count; i++) {
+    for (size_t i = 0; (parts & MR_LAYOUT_KEYED) && i < plan->step_count; i++) {
         add_identity(&out, loader, &plan->steps[i]);
     }
-    for (size_t i = 0; i < plan->measures.count; i++) {
+    for (size_t i = 0; windows && i < plan->measures.count; i++) {
         add_measure(&out, loader, &plan->measures.items[i]);
     }
     plan->layout = mr_source_copy(&loader->source, mr_buffer_slice(&out));
@@ -175,23 +179,16 @@ void mr_plan_finish(struct mr_loader *loader) {
     struct mr_plan *plan = loader->plan;
     sort_measures(loader);
     set_fields(loader);
-    make_layout(loader);
+    mr_layout_make(loader, plan, MR_LAYOUT_KEYED | MR_LAYOUT_WINDOWS);
+    plan->member = plan->job;
     plan->changelog_topic = mr_source_format(&loader->source, "%s-%s-changelog", plan->job,
                                              plan->window.type ? "windows" : "state");
     plan->dead_letter_topic = mr_source_format(&loader->source, "%s-dead-letters", plan->job);
+    mr_regroup_plan(loader);
 }
 
 /* ---- Questions to a plan ----------------------------------------------------------------------
  */
-
-static bool is_grouped_by_key(const struct mr_plan *plan) {
-    for (size_t i = 0; i < plan->group_count; i++) {
-        if (plan->groups[i].slot == plan->input.key_slot) {
-            return true;
-        }
-    }
-    return false;
-}
 
 /* A field that a step keeps state by and that is not the partition key. */
 static const struct mr_field_name *find_other_key(const struct mr_plan *plan,
@@ -234,26 +231,18 @@ static enum mr_status admit_steps(const struct mr_plan *plan, struct mr_error *e
 
 enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
                               struct mr_error *err) {
-    if (partitions != 1 && admit_steps(plan, err) != MR_OK) {
-        return MR_REJECT;
-    }
-    if (partitions == 1 || !plan->window.type || is_grouped_by_key(plan)) {
+    if (partitions == 1) {
         return MR_OK;
     }
-    const struct mr_input *input = &plan->input;
-    const char *key = input->key_source == MR_KEY_FIELD ? input->key_name : "key";
-    if (input->key_source == MR_KEY_NONE) {
+    bool keyed = plan->input.key_source != MR_KEY_NONE;
+    if (!keyed && plan->steps[0].type->place == MR_PLACE_DUPLICATES) {
         return mr_error_set(err, MR_REJECT,
-                            "`%s` has several partitions and the job does not say what its key is: "
-                            "name it in `from: {key: ...}` and in `group_by`, or give the topic "
-                            "one partition; regrouping comes in a later version",
+                            "`%s` has several partitions and the job does not say what its key is, "
+                            "so `duplicates` would miss the one that is in another partition: name "
+                            "the key in `from: {key: ...}`, or give the topic one partition",
                             plan->topic);
     }
-    return mr_error_set(err, MR_REJECT,
-                        "`group_by` does not have `%s`, by which `%s` is partitioned: add it to "
-                        "`group_by`, or give the topic one partition; regrouping comes in a later "
-                        "version",
-                        key, plan->topic);
+    return admit_steps(plan, err);
 }
 
 bool mr_plan_checks_key(const struct mr_plan *plan, uint32_t partitions) {

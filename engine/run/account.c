@@ -20,6 +20,11 @@ static void add(struct mr_tally *into, const struct mr_tally *from) {
     into->dead += from->dead;
 }
 
+void mr_account_samples(struct mr_task *task, size_t samples) {
+    task->outcome.read = samples;
+    add(&task->counters.samples, &task->outcome);
+}
+
 /* One outcome a record: duplicate, else used if any sample was, else late if any was, else
  * filtered. Every sample has its own. */
 void mr_account_record(struct mr_task *task, size_t samples) {
@@ -32,8 +37,7 @@ void mr_account_record(struct mr_task *task, size_t samples) {
         records->late += outcome->used == 0 && outcome->late > 0;
         records->filtered += outcome->used == 0 && outcome->late == 0;
     }
-    task->outcome.read = samples;
-    add(&task->counters.samples, &task->outcome);
+    mr_account_samples(task, samples);
 }
 
 void mr_account_dead(struct mr_task *task, size_t samples) {
@@ -143,7 +147,9 @@ static void print_tally(const char *job, const struct mr_partition *source, cons
 
 void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
                        const struct mr_counters *counters) {
-    print_tally(plan->job, source, "", &counters->records);
+    if (plan->role != MR_DOWNSTREAM) { /* records belong to the stage that reads them */
+        print_tally(plan->job, source, "", &counters->records);
+    }
     print_tally(plan->job, source, " samples", &counters->samples);
     for (size_t i = 0; i < gap_fields(plan); i++) {
         if (counters->gaps[i] > 0) {

@@ -76,14 +76,14 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     return MR_OK;
 }
 
-struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span,
-                               size_t samples) {
-    struct mr_task *task = op->task;
+struct mr_cell *mr_task_cell(struct mr_task *task, struct mr_slice group, struct mr_span span,
+                             size_t samples) {
     enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, span.end_ns);
-    mr_account(op, verdict == MR_VERDICT_LATE ? MR_LATE : MR_USED, samples);
     if (verdict == MR_VERDICT_LATE) {
+        task->outcome.late += samples;
         return NULL;
     }
+    task->outcome.used += samples;
     struct mr_cell *cell = mr_store_window(task->store, group, span, true);
     if (!cell->accumulators) {
         /* Restoring has unpacked it once already, so these bytes are good. */
@@ -91,15 +91,22 @@ struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, st
         assert(status == MR_OK);
         (void)status;
     }
-    if (verdict == MR_VERDICT_REVISABLE) {
-        mr_store_close(task->store, cell);
+    cell->samples += samples;
+    if (verdict == MR_VERDICT_REVISABLE && task->plan->role != MR_UPSTREAM) {
+        mr_store_close(task->store, cell); /* upstream nothing closes: the second stage judges it */
     }
     if (cell->closed) {
         mr_revise(task, cell); /* also a part that is open by the rules, after --close */
     }
     mr_store_touch(task->store, cell);
     task->span_start_ns = span.start_ns;
-    return cell->accumulators;
+    return cell;
+}
+
+struct mr_accumulator *mr_cell(struct mr_operator *op, struct mr_slice group, struct mr_span span,
+                               size_t samples) {
+    struct mr_cell *cell = mr_task_cell(op->task, group, span, samples);
+    return cell ? cell->accumulators : NULL;
 }
 
 /* The keyed cells of a task stand in one table: the operator's place goes before the key. */

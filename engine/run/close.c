@@ -11,6 +11,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
+/* The cells of the first of two stages are on their way to the second one, where windows close. */
+static bool has_windows(const struct mr_task *task) {
+    return task->plan->role != MR_UPSTREAM;
+}
+
 /* The row says closed, and how many closed rows came before it. */
 static enum mr_status emit_closed(struct mr_task *task, struct mr_cell *cell,
                                   struct mr_error *err) {
@@ -42,7 +47,7 @@ static enum mr_status close_end(struct mr_task *task, struct mr_end *end, struct
 
 static enum mr_status close_until(struct mr_task *task, int64_t bound_ns, struct mr_error *err) {
     enum mr_status status = MR_OK;
-    struct mr_end *end = mr_store_next_close(task->store);
+    struct mr_end *end = has_windows(task) ? mr_store_next_close(task->store) : NULL;
     while (status == MR_OK && end &&
            mr_time_add(end->end_ns, task->plan->lateness.grace_ns) <= bound_ns) {
         status = close_end(task, end, err);
@@ -106,7 +111,7 @@ static enum mr_status emit_dropping_revisions(struct mr_task *task, struct mr_er
 
 /* The next end whose retention is over, or NULL. */
 static struct mr_end *next_drop(struct mr_task *task) {
-    struct mr_end *end = mr_store_next_drop(task->store);
+    struct mr_end *end = has_windows(task) ? mr_store_next_drop(task->store) : NULL;
     return end && mr_times_drops(&task->times, task->plan, end->end_ns) ? end : NULL;
 }
 
@@ -127,6 +132,9 @@ enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
 
 /* Open windows that have changed since their last preview. */
 enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err) {
+    if (!has_windows(task)) {
+        return MR_OK;
+    }
     size_t count;
     struct mr_cell **fresh = mr_store_fresh(task->store, &count);
     enum mr_status status = MR_OK;

@@ -1,6 +1,8 @@
 /* A commit: what a worker has done since the last one becomes true, all of it or nothing.
  *
  *   1 revisions      rows of closed windows that changed             appended
+ *     deltas         of the first of two stages: its cells, then
+ *     markers        how far it is                                   appended
  *   2 changelog      every dirty cell, packed; tombstones            appended
  *   3 positions      of every task that did anything: next offset, and the note with R, T, H
  *                    and the counters
@@ -19,7 +21,7 @@
  *
  * A task that only ticked (closed spans in a silence) commits its position too, although it
  * consumed nothing: otherwise a worker that lost the partition could still emit rows. */
-#include "engine/run/task.h"
+#include "engine/run/stage.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -59,6 +61,20 @@ static enum mr_commit stopped(struct mr_error *err) {
     return MR_UNKNOWN;
 }
 
+static enum mr_commit ship(struct mr_task *task, const struct mr_worker_watch *watch,
+                           struct mr_error *err) {
+    if (!reach(watch, "deltas")) {
+        return stopped(err);
+    }
+    if (mr_ship_deltas(task, err) != MR_OK) {
+        return MR_ABORTED;
+    }
+    if (!reach(watch, "markers")) {
+        return stopped(err);
+    }
+    return mr_ship_markers(task, err) == MR_OK ? MR_COMMITTED : MR_ABORTED;
+}
+
 /* Everything of a task is appended, and where it stands is the next position. */
 static enum mr_commit prepare(struct mr_task *task, const struct mr_worker_watch *watch,
                               struct mr_position *position, struct mr_error *err) {
@@ -67,6 +83,12 @@ static enum mr_commit prepare(struct mr_task *task, const struct mr_worker_watch
     }
     if (mr_revisions_emit(task, err) != MR_OK) {
         return MR_ABORTED;
+    }
+    if (task->ship) {
+        enum mr_commit shipped = ship(task, watch, err);
+        if (shipped != MR_COMMITTED) {
+            return shipped;
+        }
     }
     if (!reach(watch, "changelog")) {
         return stopped(err);

@@ -158,6 +158,7 @@ static bool inspect_input(struct inspection *it) {
 
 struct wanted {
     const char *name, *role; /* "output" */
+    const char *owner;       /* of the stages, the one that writes it */
     enum mr_retention_kind kind;
     int64_t retention_ns;
 };
@@ -199,7 +200,7 @@ static void inspect_wanted(struct inspection *it, const struct wanted *wanted) {
                    "cleanup.policy=delete, or the job another output"
                  : "is not compacted, so it is no changelog: give it cleanup.policy=compact, or "
                    "delete it, and the first run makes it anew");
-    } else if (topic.job[0] && strcmp(topic.job, it->plan->job) != 0) {
+    } else if (topic.job[0] && strcmp(topic.job, wanted->owner) != 0) {
         tell(it, MR_FINDING_FAULT, "%s: \"%s\" belongs to job %s", wanted->role, wanted->name,
              topic.job);
     } else {
@@ -209,30 +210,56 @@ static void inspect_wanted(struct inspection *it, const struct wanted *wanted) {
     }
 }
 
-static void inspect_outputs(struct inspection *it) {
-    const struct mr_plan *plan = it->plan;
-    for (size_t i = 0; i < plan->output_count; i++) {
-        inspect_wanted(it, &(struct wanted){plan->outputs[i].topic, "output", MR_KEEP_RECORDS,
-                                            plan->outputs[i].retention_ns});
+static void inspect_outputs(struct inspection *it, const struct mr_plan *first,
+                            const struct mr_plan *last) {
+    for (size_t i = 0; i < last->output_count; i++) {
+        inspect_wanted(it, &(struct wanted){last->outputs[i].topic, "output", last->member,
+                                            MR_KEEP_RECORDS, last->outputs[i].retention_ns});
     }
-    inspect_wanted(it,
-                   &(struct wanted){plan->dead_letter_topic, "dead letters", MR_KEEP_RECORDS, -1});
-    inspect_wanted(it,
-                   &(struct wanted){plan->changelog_topic, "changelog", MR_KEEP_LAST_OF_KEY, -1});
+    inspect_wanted(it, &(struct wanted){first->dead_letter_topic, "dead letters", first->member,
+                                        MR_KEEP_RECORDS, -1});
+    if (first != last) {
+        inspect_wanted(it, &(struct wanted){first->repartition_topic, "between the stages",
+                                            first->member, MR_KEEP_RECORDS, -1});
+        inspect_wanted(it, &(struct wanted){first->changelog_topic, "changelog of the first stage",
+                                            first->member, MR_KEEP_LAST_OF_KEY, -1});
+    }
+    inspect_wanted(it, &(struct wanted){last->changelog_topic, "changelog", last->member,
+                                        MR_KEEP_LAST_OF_KEY, -1});
+}
+
+static void inspect_rights(struct inspection *it, const char *member) {
+    struct mr_error err = {""};
+    if (mr_log_permits(it->log, member, &err) != MR_OK) {
+        tell(it, MR_FINDING_FAULT, "rights: %s", err.text);
+    } else {
+        tell(it, MR_FINDING_OK, "rights: job %s may run here", member);
+    }
+}
+
+/* Each stage is a job of its own for the log. */
+static void inspect_stages(struct inspection *it) {
+    const struct mr_plan *stages[2];
+    size_t count = mr_plan_stages(it->plan, it->input.partitions, stages);
+    if (count == 2) {
+        tell(
+            it, MR_FINDING_OK,
+            "stages: two, as `group_by` does not have the partition key of \"%s\": %s reads it, %s "
+            "makes the rows",
+            it->input.name, stages[0]->member, stages[1]->member);
+    }
+    inspect_outputs(it, stages[0], stages[count - 1]);
+    for (size_t i = 0; i < count; i++) {
+        inspect_rights(it, stages[i]->member);
+    }
 }
 
 enum mr_status
 mr_run_inspect(const struct mr_plan *plan, struct mr_log *log,
                void (*tell_)(void *arg, enum mr_finding finding, const char *sentence), void *arg) {
     struct inspection it = {.plan = plan, .log = log, .tell = tell_, .arg = arg};
-    struct mr_error err = {""};
     if (inspect_input(&it)) {
-        inspect_outputs(&it);
-        if (mr_log_permits(log, plan->job, &err) != MR_OK) {
-            tell(&it, MR_FINDING_FAULT, "rights: %s", err.text);
-        } else {
-            tell(&it, MR_FINDING_OK, "rights: job %s may run here", plan->job);
-        }
+        inspect_stages(&it);
     }
     return it.fault ? MR_REJECT : MR_OK;
 }

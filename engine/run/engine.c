@@ -1,6 +1,9 @@
 /* A whole job: its workers as threads, until it is done or told to stop. Partition p belongs to
  * worker p modulo workers on one machine; on a cluster the log shares them out, with other
- * processes too. A run to the end is over when this one has all of them at their ends. */
+ * processes too. A run to the end is over when this one has all of them at their ends.
+ *
+ * Each stage of a job of two has so many workers. They run side by side; in a run to the end one
+ * stage after the other, so that the second one finds all that the first one has sent. */
 #include "engine/run/task.h"
 
 #include <pthread.h>
@@ -30,7 +33,7 @@ static void tell_waiting(const struct thread *thread, int64_t *told_ns) {
     }
     uint32_t count[3] = {0};
     for (uint32_t p = 0; p < MR_PARTITIONS_MAX; p++) {
-        count[thread->crew->partitions[p]]++;
+        count[thread->crew->partitions[thread->plan->role == MR_DOWNSTREAM][p]]++;
     }
     if (count[MR_HERE] == 0) {
         mr_note("job %s: at the end of %s in %u of its partitions; waiting for the others, which "
@@ -66,8 +69,8 @@ static void *work(void *arg) {
 
 static void print(void *arg, const struct mr_partition *source,
                   const struct mr_counters *counters) {
-    const struct mr_plan *const *plan = arg;
-    mr_counters_print(*plan, source, counters);
+    const struct thread *thread = arg;
+    mr_counters_print(thread->plan, source, counters);
 }
 
 static enum mr_status start(struct thread *threads, uint32_t count, struct mr_error *err) {
@@ -87,40 +90,54 @@ static enum mr_status start(struct thread *threads, uint32_t count, struct mr_er
 }
 
 /* The first failure is the one to tell. */
-static enum mr_status outcome(const struct mr_plan *plan, const struct thread *threads,
-                              uint32_t count, struct mr_error *err) {
+static enum mr_status outcome(struct thread *threads, uint32_t count, struct mr_error *err) {
     for (uint32_t i = 0; i < count; i++) {
         if (threads[i].status != MR_OK) {
             return mr_error_set(err, threads[i].status, "%s", threads[i].err.text);
         }
-        mr_worker_visit(threads[i].worker, print, &plan);
+        mr_worker_visit(threads[i].worker, print, &threads[i]);
     }
     return MR_OK;
 }
 
-static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log,
-                                  const struct mr_run_options *options, struct mr_error *err) {
-    struct thread *threads = mr_allocate_array(options->workers, struct thread);
-    struct mr_crew *crew = mr_allocate(sizeof(*crew));
-    atomic_bool failed = false;
+/* The workers of one stage. */
+static enum mr_status open_stage(struct thread *threads, const struct mr_plan *stage,
+                                 struct mr_log *log, const struct mr_run_options *options,
+                                 struct mr_crew *crew, atomic_bool *failed, struct mr_error *err) {
     enum mr_status status = MR_OK;
     for (uint32_t i = 0; i < options->workers && status == MR_OK; i++) {
         struct mr_worker_options worker = {
             i, options->workers, options->until_end, options->close, options->instance, crew};
-        threads[i].plan = plan;
+        threads[i].plan = stage;
         threads[i].crew = options->until_end ? crew : NULL;
         threads[i].tells = options->until_end && i == 0;
         threads[i].stop = options->stop;
-        threads[i].failed = &failed;
-        status = mr_worker_create(plan, log, &mr_real_clock, &worker, &threads[i].worker, err);
+        threads[i].failed = failed;
+        status = mr_worker_create(stage, log, &mr_real_clock, &worker, &threads[i].worker, err);
+    }
+    return status;
+}
+
+/* Stages that run side by side. */
+static enum mr_status run_stages(const struct mr_plan *const *stages, size_t count,
+                                 struct mr_log *log, const struct mr_run_options *options,
+                                 struct mr_error *err) {
+    uint32_t all = (uint32_t)count * options->workers;
+    struct thread *threads = mr_allocate_array(all, struct thread);
+    struct mr_crew *crew = mr_allocate(sizeof(*crew));
+    atomic_bool failed = false;
+    enum mr_status status = MR_OK;
+    for (size_t i = 0; i < count && status == MR_OK; i++) {
+        status =
+            open_stage(threads + i * options->workers, stages[i], log, options, crew, &failed, err);
     }
     if (status == MR_OK) {
-        status = start(threads, options->workers, err);
+        status = start(threads, all, err);
     }
     if (status == MR_OK) {
-        status = outcome(plan, threads, options->workers, err);
+        status = outcome(threads, all, err);
     }
-    for (uint32_t i = 0; i < options->workers; i++) {
+    for (uint32_t i = 0; i < all; i++) {
         mr_worker_destroy(threads[i].worker);
     }
     free(threads);
@@ -128,14 +145,46 @@ static enum mr_status run_workers(const struct mr_plan *plan, struct mr_log *log
     return status;
 }
 
+/* A second stage whose input was forgotten would miss it, and one that kept its state would count
+ * it twice. So all of it is forgotten, or the run is not begun; after a fault in between it is to
+ * be done again. */
+enum mr_status mr_run_reset(const struct mr_plan *plan, struct mr_log *log, struct mr_error *err) {
+    struct mr_topic input;
+    const struct mr_plan *stages[2];
+    enum mr_status status = mr_log_describe(log, plan->topic, &input, err);
+    size_t count = status == MR_OK ? mr_plan_stages(plan, input.partitions, stages) : 0;
+    if (count == 2) {
+        return mr_error_set(err, MR_REJECT,
+                            "job %s regroups: it cannot be reset in this version. Run it under "
+                            "another name",
+                            plan->job);
+    }
+    for (size_t i = count; i > 0 && status == MR_OK; i--) {
+        status = mr_log_reset(log, stages[i - 1]->member, stages[i - 1]->changelog_topic, err);
+    }
+    return status;
+}
+
 enum mr_status mr_run(const struct mr_plan *plan, struct mr_log *log,
                       const struct mr_run_options *options, struct mr_error *err) {
-    enum mr_status status = MR_OK;
+    struct mr_topic input;
+    const struct mr_plan *stages[2];
+    enum mr_status status = mr_log_describe(log, plan->topic, &input, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    size_t count = mr_plan_stages(plan, input.partitions, stages);
     if (options->reset) {
-        status = mr_log_reset(log, plan->job, plan->changelog_topic, err);
+        status = mr_run_reset(plan, log, err);
     }
     if (status == MR_OK) {
         status = mr_run_prepare(plan, log, err);
     }
-    return status == MR_OK ? run_workers(plan, log, options, err) : status;
+    if (status != MR_OK || !options->until_end) {
+        return status == MR_OK ? run_stages(stages, count, log, options, err) : status;
+    }
+    for (size_t i = 0; i < count && status == MR_OK && !*options->stop; i++) {
+        status = run_stages(&stages[i], 1, log, options, err);
+    }
+    return status;
 }

@@ -1,5 +1,9 @@
 /* Before the first record: the topics a job needs are there, as it needs them. Topics that exist
- * are checked, never changed. */
+ * are checked, never changed.
+ *
+ *   one stage     outputs, dead letters, changelog                          of the job
+ *   two stages    dead letters, changelog of the operators, repartition     of <job>-regroup
+ *                 outputs, changelog of the windows                         of the job */
 #include "engine/run/task.h"
 
 #include <inttypes.h>
@@ -23,31 +27,54 @@ static enum mr_status check_partitions(struct mr_log *log, const struct mr_plan 
 static enum mr_status make(struct mr_log *log, const struct mr_plan *plan, const char *name,
                            struct mr_topic *topic, struct mr_error *err) {
     snprintf(topic->name, sizeof(topic->name), "%s", name);
-    snprintf(topic->job, sizeof(topic->job), "%s", plan->job);
+    snprintf(topic->job, sizeof(topic->job), "%s", plan->member);
     enum mr_status status = check_partitions(log, plan, topic, err);
     return status == MR_OK ? mr_log_create(log, topic, err) : status;
+}
+
+static enum mr_status make_changelog(struct mr_log *log, const struct mr_plan *plan,
+                                     struct mr_topic topic, struct mr_error *err) {
+    topic.kind = MR_KEEP_LAST_OF_KEY;
+    return make(log, plan, plan->changelog_topic, &topic, err);
+}
+
+/* Of the stage that reads the input. */
+static enum mr_status make_for_reading(struct mr_log *log, const struct mr_plan *plan,
+                                       struct mr_topic topic, struct mr_error *err) {
+    enum mr_status status = make(log, plan, plan->dead_letter_topic, &topic, err);
+    if (status == MR_OK && plan->role == MR_UPSTREAM) {
+        status = make(log, plan, plan->repartition_topic, &topic, err);
+        return status == MR_OK ? make_changelog(log, plan, topic, err) : status;
+    }
+    return status;
+}
+
+/* Of the stage that makes rows. */
+static enum mr_status make_for_rows(struct mr_log *log, const struct mr_plan *plan,
+                                    struct mr_topic topic, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    for (size_t i = 0; i < plan->output_count && status == MR_OK; i++) {
+        topic.retention_ns = plan->outputs[i].retention_ns;
+        status = make(log, plan, plan->outputs[i].topic, &topic, err);
+    }
+    topic.retention_ns = -1;
+    return status == MR_OK ? make_changelog(log, plan, topic, err) : status;
 }
 
 enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log,
                               struct mr_error *err) {
     struct mr_topic input;
     struct mr_topic topic = {.retention_ns = -1, .retention_bytes = -1};
+    const struct mr_plan *stages[2];
     enum mr_status status = mr_log_describe(log, plan->topic, &input, err);
     if (status == MR_OK) {
         status = mr_plan_admits(plan, input.partitions, err);
     }
+    if (status != MR_OK) {
+        return status;
+    }
     topic.partitions = input.partitions;
-    for (size_t i = 0; i < plan->output_count && status == MR_OK; i++) {
-        topic.retention_ns = plan->outputs[i].retention_ns;
-        status = make(log, plan, plan->outputs[i].topic, &topic, err);
-    }
-    topic.retention_ns = -1;
-    if (status == MR_OK) {
-        status = make(log, plan, plan->dead_letter_topic, &topic, err);
-    }
-    if (status == MR_OK) {
-        topic.kind = MR_KEEP_LAST_OF_KEY;
-        status = make(log, plan, plan->changelog_topic, &topic, err);
-    }
-    return status;
+    size_t count = mr_plan_stages(plan, input.partitions, stages);
+    status = make_for_rows(log, stages[count - 1], topic, err);
+    return status == MR_OK ? make_for_reading(log, stages[0], topic, err) : status;
 }

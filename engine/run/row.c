@@ -38,14 +38,13 @@ static struct mr_slice next_column(struct mr_bytes_reader *reader, size_t column
     return mr_get_bytes(reader, length);
 }
 
-static struct mr_bytes_reader columns_of(const struct mr_cell *cell) {
-    struct mr_slice group = mr_cell_group(cell);
+static struct mr_bytes_reader columns_of(struct mr_slice group) {
     const uint8_t *bytes = (const uint8_t *)group.data;
     return (struct mr_bytes_reader){bytes, bytes + group.length, false};
 }
 
-static void put_key(const struct mr_plan *plan, const struct mr_cell *cell, struct mr_buffer *out) {
-    struct mr_bytes_reader reader = columns_of(cell);
+void mr_row_key(const struct mr_plan *plan, struct mr_slice group, struct mr_buffer *out) {
+    struct mr_bytes_reader reader = columns_of(group);
     out->length = 0;
     if (plan->group_count < 2) {
         mr_buffer_add(out, reader.at, (size_t)(reader.end - reader.at));
@@ -94,7 +93,7 @@ static void put_stat(struct mr_task *task, const struct mr_cell *cell, const str
 static void put_row(struct mr_task *task, const struct mr_cell *cell, bool closed) {
     const struct mr_plan *plan = task->plan;
     struct mr_buffer *out = &task->row;
-    struct mr_bytes_reader reader = columns_of(cell);
+    struct mr_bytes_reader reader = columns_of(mr_cell_group(cell));
     out->length = 0;
     mr_buffer_text(out, "{\"job\":");
     put_string(out, mr_slice_of(plan->job));
@@ -135,7 +134,7 @@ enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool clos
         return status;
     }
     put_row(task, cell, closed);
-    put_key(task->plan, cell, &task->row_key);
+    mr_row_key(task->plan, mr_cell_group(cell), &task->row_key);
     struct mr_append append = {.timestamp_ns = cell->span.start_ns,
                                .key = mr_buffer_slice(&task->row_key)};
     append.partition = mr_partition_of(append.key, task->partitions, NULL);

@@ -7,6 +7,7 @@
  *   close.c      spans close, revise, drop; previews
  *   row.c        a cell -> one JSON row in the output topics
  *   commit.c     changelog, outputs, offsets: one transaction
+ *   stage.h      jobs of two stages: ship.c sends, merge.c receives, delta.c is what lies between
  *   restore.c    a committed position and a changelog -> a task as it was
  *   breaker.c    too many dead letters: stop
  *   account.c    counters, and the note that carries them and the times
@@ -40,10 +41,12 @@ struct mr_worker;
 /* Of a partition of the input, as one process sees it. */
 enum mr_whereabouts { MR_AWAY, MR_HERE, MR_AT_END };
 
-/* What the workers of one process share. Zeroed at first. */
+/* What the workers of one process share, of both stages. Zeroed at first. */
 struct mr_crew {
-    _Atomic int64_t memory;                     /* bytes of state, of all of them          */
-    atomic_uchar partitions[MR_PARTITIONS_MAX]; /* enum mr_whereabouts: the input's partitions   */
+    _Atomic int64_t memory; /* bytes of state, of all of them          */
+    /* enum mr_whereabouts of the partitions that are read: of the first or only stage, of the
+     * second one */
+    atomic_uchar partitions[2][MR_PARTITIONS_MAX];
 };
 
 struct mr_worker_options {
@@ -61,9 +64,10 @@ struct mr_worker_watch {
     bool (*reach)(void *arg, const char *step);
 };
 
-/* Creates the job's topics, or checks them; refuses what this version cannot run. */
+/* Creates the job's topics, or checks them; refuses what cannot run. */
 enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log, struct mr_error *err);
 
+/* A worker of a stage (mr_plan_stages): the job's plan where that is the only one. */
 enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
                                 const struct mr_clock *clock,
                                 const struct mr_worker_options *options, struct mr_worker **worker,
@@ -101,6 +105,8 @@ struct mr_run_options {
     const char *instance;    /* of this process, where several run the job; NULL: the only one */
     const atomic_bool *stop; /* set by a signal or a deadline: commit, then return MR_OK  */
 };
+/* Forgets what the job knows: state and positions of its stages. Its output topics stay. */
+enum mr_status mr_run_reset(const struct mr_plan *plan, struct mr_log *log, struct mr_error *err);
 /* Runs a job until it is done or told to stop; prints the accounting on standard error. Thread:
  * any; several jobs run in as many threads. */
 enum mr_status mr_run(const struct mr_plan *plan, struct mr_log *log,

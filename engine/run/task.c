@@ -6,7 +6,7 @@
  *                 +---- dead letters +                        rows, when spans close
  *
  * Whatever a step does with a decoded record that is not ahead, the record moves R and T. */
-#include "engine/run/task.h"
+#include "engine/run/stage.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -31,6 +31,19 @@ static enum mr_status open_chain(struct mr_task *task, struct mr_error *err) {
     return status;
 }
 
+/* What a task's records go through: the job's codec and operators, or the merge downstream. */
+static enum mr_status open_stage(struct mr_task *task, struct mr_error *err) {
+    const struct mr_plan *plan = task->plan;
+    if (plan->role == MR_DOWNSTREAM) {
+        task->merge = mr_merge_create(task->partitions);
+        return MR_OK;
+    }
+    task->ship = plan->role == MR_UPSTREAM ? mr_ship_create() : NULL;
+    enum mr_status status = plan->codec->open(
+        &plan->input, mr_plan_checks_key(plan, task->partitions), &task->codec, err);
+    return status == MR_OK ? open_chain(task, err) : status;
+}
+
 struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_partition *source,
                                uint32_t partitions, struct mr_error *err) {
     struct mr_task *task = mr_allocate(sizeof(*task));
@@ -42,12 +55,7 @@ struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_parti
     task->times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER};
     task->store = mr_store_create(&plan->measures, plan->layout_hash);
     task->arena = mr_arena_create();
-    enum mr_status status =
-        plan->codec->open(&plan->input, mr_plan_checks_key(plan, partitions), &task->codec, err);
-    if (status == MR_OK) {
-        status = open_chain(task, err);
-    }
-    if (status != MR_OK) {
+    if (open_stage(task, err) != MR_OK) {
         mr_task_destroy(task);
         return NULL;
     }
@@ -66,6 +74,8 @@ void mr_task_destroy(struct mr_task *task) {
     }
     free(task->chain);
     task->plan->codec->close(task->codec);
+    mr_ship_destroy(task->ship);
+    mr_merge_destroy(task->merge);
     mr_restore_destroy(task->restore);
     mr_store_destroy(task->store);
     mr_arena_destroy(task->arena);
@@ -178,6 +188,9 @@ static void prefetch(struct mr_task *task, const struct mr_batch *batch, size_t 
 enum mr_status mr_task_step(struct mr_task *task, const struct mr_batch *batch,
                             struct mr_error *err) {
     const struct mr_plan *plan = task->plan;
+    if (task->merge) {
+        return mr_merge_step(task, batch, err);
+    }
     int64_t now_ns = task->clock->wall_ns(task->clock);
     bool keyed = plan->group_count == 1 && plan->input.key_slot == plan->groups[0].slot &&
                  mr_store_cells(task->store) > PREFETCH_CELLS;

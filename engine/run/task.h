@@ -18,6 +18,8 @@ struct mr_silence {
     bool begun;
     int64_t steady_ns;    /* when the first quiet poll was   */
     int64_t watermark_ns; /* T then                          */
+    bool idle;            /* it has lasted lateness.idle     */
+    int64_t seen_ns;      /* wall time of the last quiet poll */
 };
 
 #define MR_AHEAD 16
@@ -49,8 +51,10 @@ struct mr_task {
     size_t pending_count, pending_capacity;
     int64_t preview_due_ns; /* steady clock                                            */
 
-    void *codec;
+    void *codec; /* NULL downstream, as the chain is */
     struct mr_operator *chain;
+    struct mr_ship *ship;   /* upstream only   */
+    struct mr_merge *merge; /* downstream only */
     struct mr_arena *arena; /* of one message                                          */
 
     /* the current message and record */
@@ -71,6 +75,11 @@ struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_parti
 void mr_task_destroy(struct mr_task *task);
 enum mr_status mr_task_step(struct mr_task *task, const struct mr_batch *batch,
                             struct mr_error *err);
+
+/* chain.c: the cell of a part of so many samples, unpacked and touched; NULL: the part is late. The
+ * samples are accounted for in task->outcome. */
+struct mr_cell *mr_task_cell(struct mr_task *task, struct mr_slice group, struct mr_span span,
+                             size_t samples);
 
 /* time.c */
 enum mr_verdict mr_times_judge(const struct mr_times *times, const struct mr_plan *plan,
@@ -96,6 +105,8 @@ enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool clos
                            struct mr_error *err);
 enum mr_status mr_row_pass(struct mr_task *task, const struct mr_record *record,
                            struct mr_error *err);
+/* The key of a group's rows, whose partition is the group's. */
+void mr_row_key(const struct mr_plan *plan, struct mr_slice group, struct mr_buffer *out);
 
 /* commit.c, in terms of all tasks of a worker, by partition; NULL: not one of its own. After
  * anything but MR_COMMITTED nothing is left in the session. */
@@ -122,6 +133,7 @@ enum mr_status mr_breaker_fail(const struct mr_breaker *breaker, const struct mr
 
 /* account.c */
 void mr_account_record(struct mr_task *task, size_t samples);
+void mr_account_samples(struct mr_task *task, size_t samples); /* as task->outcome says */
 void mr_account_dead(struct mr_task *task, size_t samples);
 bool mr_counters_balance(const struct mr_counters *counters); /* both identities hold */
 struct mr_slice mr_note_write(struct mr_task *task);

@@ -13,7 +13,7 @@
  *   forgotten, also when a later job file retains longer.
  * - T ticks by the length of the silence, never to the wall clock: a rerun of old data at another
  *   speed must not see other windows closed. */
-#include "engine/run/task.h"
+#include "engine/run/stage.h"
 
 enum mr_verdict mr_times_judge(const struct mr_times *times, const struct mr_plan *plan,
                                int64_t end_ns) {
@@ -78,15 +78,16 @@ enum mr_status mr_times_record(struct mr_task *task, int64_t last_ns, struct mr_
     return mr_drop_due(task, err);
 }
 
-/* A poll at the partition's end that brought nothing. */
-enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err) {
+static enum mr_status tick(struct mr_task *task, struct mr_error *err) {
     int64_t now_ns = task->clock->steady_ns(task->clock);
     if (!task->silence.begun) {
-        task->silence = (struct mr_silence){true, now_ns, task->times.watermark_ns};
+        task->silence = (struct mr_silence){true, now_ns, task->times.watermark_ns, false, 0};
         return MR_OK;
     }
     int64_t silent_ns = now_ns - task->silence.steady_ns;
-    if (silent_ns < task->plan->lateness.idle_ns || task->silence.watermark_ns == MR_NEVER) {
+    task->silence.idle = silent_ns >= task->plan->lateness.idle_ns;
+    task->silence.seen_ns = task->clock->wall_ns(task->clock);
+    if (!task->silence.idle || task->silence.watermark_ns == MR_NEVER) {
         return MR_OK;
     }
     int64_t ticked = mr_time_add(task->silence.watermark_ns, silent_ns);
@@ -96,4 +97,15 @@ enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = settle(task, ticked, err);
     task->times.watermark_ns = ticked;
     return status == MR_OK ? mr_close_due(task, err) : status;
+}
+
+/* A poll at the partition's end that brought nothing. The second stage has no silence of its own:
+ * its partitions upstream tell of theirs. */
+enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err) {
+    if (task->plan->role == MR_DOWNSTREAM) {
+        return MR_OK;
+    }
+    enum mr_status status = tick(task, err);
+    task->moved = task->moved || (task->ship && mr_ship_due(task));
+    return status;
 }

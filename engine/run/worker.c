@@ -42,6 +42,7 @@ struct mr_worker {
     int64_t committed_ns; /* when we last tried to, steady clock                 */
     int64_t state_bytes;  /* of all tasks                                        */
     int64_t memory;       /* bytes that we have added to the crew's              */
+    int64_t kept_bytes;   /* of state_bytes, after the last commit               */
     int failures;         /* commits that failed, since the last one that did not */
     int64_t retry_ns;     /* steady clock: nothing is restored before            */
     struct mr_breaker breaker;
@@ -67,8 +68,8 @@ enum mr_status mr_worker_create(const struct mr_plan *plan, struct mr_log *log,
     worker->tasks = mr_allocate_array(input.partitions, struct mr_task *);
     worker->restoring = mr_allocate_array(input.partitions, struct mr_task *);
     worker->committed_ns = clock->steady_ns(clock);
-    struct mr_session_options session = {plan->job, plan->topic, options->instance, options->worker,
-                                         options->workers};
+    struct mr_session_options session = {plan->member, plan->topic, options->instance,
+                                         options->worker, options->workers};
     status = mr_session_open(log, &session, &worker->session, err);
     if (status != MR_OK) {
         mr_worker_destroy(worker);
@@ -91,8 +92,13 @@ static void charge(struct mr_worker *worker, struct mr_task *task) {
     task->charged = bytes;
 }
 
+/* Where the partitions of the worker's stage are, as its crew knows. */
+static atomic_uchar *places(const struct mr_worker *worker) {
+    return worker->crew->partitions[worker->plan->role == MR_DOWNSTREAM];
+}
+
 static void place(struct mr_worker *worker, uint32_t partition, enum mr_whereabouts where) {
-    worker->crew->partitions[partition] = (unsigned char)where;
+    places(worker)[partition] = (unsigned char)where;
 }
 
 static void leave_restoring(struct mr_worker *worker, const struct mr_task *task) {
@@ -270,6 +276,7 @@ static enum mr_commit commit(struct mr_worker *worker, struct mr_error *err) {
             charge(worker, worker->tasks[p]); /* what has closed is packed now */
         }
     }
+    worker->kept_bytes = worker->state_bytes;
     return outcome;
 }
 
@@ -324,6 +331,11 @@ static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *er
     int64_t change = bytes - worker->memory;
     int64_t total = change + atomic_fetch_add(&worker->crew->memory, change);
     worker->memory = bytes;
+    int64_t room = worker->plan->memory_bytes - (total - bytes); /* that the others leave */
+    int64_t kept = worker->kept_bytes;
+    if (worker->plan->role == MR_UPSTREAM && bytes - kept > (room - kept) / 2 && bytes > kept) {
+        return mr_worker_commit(worker, err); /* what is sent takes no memory */
+    }
     if (total <= worker->plan->memory_bytes) {
         return MR_OK;
     }
@@ -441,7 +453,7 @@ bool mr_worker_done(const struct mr_worker *worker) {
     uint32_t first = options->crew ? 0 : options->worker,
              stride = options->crew ? 1 : options->workers;
     for (uint32_t p = first; p < worker->partitions; p += stride) {
-        if (worker->crew->partitions[p] != MR_AT_END) {
+        if (places(worker)[p] != MR_AT_END) {
             return false;
         }
     }

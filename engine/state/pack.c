@@ -13,6 +13,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define SPARE_BLOCKS 1024 /* a store that ships so many cells gives their memory back */
+
 /* ---- Dirty cells and tombstones ----------------------------------------------------------- */
 
 static void mark(struct mr_store *store, struct mr_cell *cell) {
@@ -187,6 +189,55 @@ enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, str
     }
     return status;
 }
+
+/* ---- Cells that go to another store --------------------------------------------------------- */
+
+static void free_spare_blocks(struct mr_store *store) {
+    while (store->spare_blocks) {
+        void *next = *(void **)store->spare_blocks;
+        free(store->spare_blocks);
+        store->spare_blocks = next;
+        store->bytes -= store->block_size;
+    }
+}
+
+enum mr_status mr_store_ship(struct mr_store *store, mr_store_shipper *ship, void *arg,
+                             struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    size_t shipped = 0;
+    for (uint32_t i = 0; i < store->dirty_count && status == MR_OK;) {
+        struct mr_cell *cell = store->dirty[i];
+        if (cell->keyed) {
+            i++;
+            continue;
+        }
+        assert(!cell->logged);
+        store->scratch.length = 0;
+        pack_measures(store, cell, &store->scratch);
+        status = ship(arg, cell, mr_buffer_slice(&store->scratch), err);
+        mr_cell_forget(store, cell); /* the last dirty one takes its place */
+        shipped++;
+    }
+    if (shipped > SPARE_BLOCKS) {
+        free_spare_blocks(store);
+    }
+    return status;
+}
+
+enum mr_status mr_store_merge(struct mr_store *store, struct mr_cell *cell, struct mr_slice packed,
+                              struct mr_error *err) {
+    struct mr_cell part = {0};
+    mr_cell_give_block(store, &part);
+    enum mr_status status = unpack_measures(store, &part, packed, err);
+    for (size_t i = 0; i < store->measures->count && status == MR_OK; i++) {
+        const struct mr_measure *measure = &store->measures->items[i];
+        measure->aggregate->merge(&cell->accumulators[i], &part.accumulators[i], measure->settings);
+    }
+    mr_cell_take_block(store, &part);
+    return status;
+}
+
+/* ---- Restoring ------------------------------------------------------------------------------ */
 
 static enum mr_status damaged(struct mr_error *err) {
     return mr_error_set(err, MR_FAIL, "a record of the changelog is damaged");

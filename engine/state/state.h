@@ -23,6 +23,7 @@ struct mr_cell {
     struct mr_accumulator *accumulators; /* NULL while packed                                */
     struct mr_slice packed;              /* owned; length 0 while not packed                 */
     uint64_t hash;
+    uint64_t samples;  /* put in by the task, as far as it counts them                   */
     uint32_t rev;      /* how many closed rows were emitted                              */
     uint32_t dirty_at; /* place in the dirty list + 1; 0: clean                          */
     uint32_t end_at;   /* place in the list of its end                                   */
@@ -84,6 +85,18 @@ typedef enum mr_status mr_store_take(void *arg, struct mr_slice key, struct mr_s
                                      struct mr_error *err);
 enum mr_status mr_store_take_dirty(struct mr_store *store, mr_store_take *take, void *arg,
                                    struct mr_error *err);
+
+/* Hands every window cell to `ship`, packed as mr_store_merge takes it, and forgets it and what it
+ * took; keyed cells stay. For cells that no changelog has seen. Stops at the first status but
+ * MR_OK. */
+typedef enum mr_status mr_store_shipper(void *arg, const struct mr_cell *cell,
+                                        struct mr_slice packed, struct mr_error *err);
+enum mr_status mr_store_ship(struct mr_store *store, mr_store_shipper *ship, void *arg,
+                             struct mr_error *err);
+/* Adds what mr_store_ship has packed to an unpacked cell. MR_FAIL: no store has packed these bytes,
+ * and nothing was added. */
+enum mr_status mr_store_merge(struct mr_store *store, struct mr_cell *cell, struct mr_slice packed,
+                              struct mr_error *err);
 
 /* Puts a changelog record back, over what older ones of its key have said; without a value
  * (value.data == NULL) it says that there is no such cell. *cell (may be NULL) is the cell it made,

@@ -215,7 +215,7 @@ static void counts_are_compared_by_name(void **state) {
 static void a_job_that_stops_or_goes_on_unexpectedly_is_a_fault(void **state) {
     assert_fails("expect stopped \"memory\"\n", "x.case:3: the job runs; wanted that it stops");
     char *printed = NULL;
-    struct mr_case *c = good_case("partitions 2\njob readings.yaml\nin k v\n");
+    struct mr_case *c = good_case("partitions 2\njob readings-resent.yaml\nin k v\n");
     size_t length;
     FILE *out = open_memstream(&printed, &length);
     assert_int_equal(mr_case_run(c, "tests/cases/x.case", out), MR_EXIT_FAILED);

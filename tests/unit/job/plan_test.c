@@ -210,29 +210,73 @@ static void frames_are_checked_for_duplicates_without_being_asked(void **state) 
     mr_plan_destroy(events);
 }
 
-static void grouping_by_another_field_needs_one_partition(void **state) {
+#define BY_ROOM "group_by: [room]\nwindow: {every: 1m}\nto: [{topic: out}]\nstats: {n: count}\n"
+
+static void grouping_by_another_field_takes_two_stages(void **state) {
     struct mr_plan *by_key = good_plan(JSON_HEAD TAIL "stats: {n: count}\n");
-    struct mr_plan *by_room = good_plan(JSON_HEAD "group_by: [room]\nwindow: {every: 1m}\n"
-                                                  "to: [{topic: out}]\nstats: {n: count}\n");
-    struct mr_error err = {0};
-    assert_int_equal(mr_plan_admits(by_key, 4, &err), MR_OK);
-    assert_int_equal(mr_plan_admits(by_room, 1, &err), MR_OK);
-    assert_int_equal(mr_plan_admits(by_room, 4, &err), MR_REJECT);
-    assert_non_null(strstr(err.text, "`device`"));
-    assert_non_null(strstr(err.text, "one partition"));
+    struct mr_plan *by_room = good_plan(JSON_HEAD BY_ROOM);
+    const struct mr_plan *stages[2];
+    assert_int_equal(mr_plan_stages(by_key, 4, stages), 1);
+    assert_int_equal(mr_plan_stages(by_room, 1, stages), 1);
+    assert_ptr_equal(stages[0], by_room);
+    assert_int_equal(mr_plan_stages(by_room, 4, stages), 2);
+    assert_ptr_equal(stages[0], by_room->upstream);
+    assert_ptr_equal(stages[1], by_room->downstream);
+    assert_int_equal(mr_plan_stages(stages[0], 4, stages), 1); /* a stage is one */
     mr_plan_destroy(by_key);
     mr_plan_destroy(by_room);
 }
 
-static void without_a_key_even_one_group_needs_one_partition(void **state) {
+static void each_of_two_stages_has_its_name_and_topics(void **state) {
+    struct mr_plan *plan = good_plan(JSON_HEAD BY_ROOM "emit: {preview: 5s}\n");
+    const struct mr_plan *up = plan->upstream, *down = plan->downstream;
+    assert_string_equal(plan->member, "test");
+    assert_string_equal(up->member, "test-regroup");
+    assert_string_equal(up->topic, "in");
+    assert_string_equal(up->changelog_topic, "test-regroup-changelog");
+    assert_string_equal(up->repartition_topic, "test-regroup-repartition");
+    assert_int_equal(up->preview_ns, 0);
+    assert_string_equal(down->member, "test");
+    assert_string_equal(down->topic, up->repartition_topic);
+    assert_string_equal(down->changelog_topic, "test-windows-changelog");
+    assert_int_equal(down->preview_ns, 5 * MR_SECOND);
+    mr_plan_destroy(plan);
+}
+
+static void windows_are_no_part_of_the_first_stages_layout(void **state) {
+    struct mr_plan *plan = good_plan(JSON_HEAD BY_ROOM "duplicates: {by: [id], within: 1m}\n");
+    assert_string_equal(plan->upstream->layout, "regroup\nduplicates by=id\n");
+    assert_string_equal(plan->downstream->layout,
+                        "window tumbling every=1m\ngroup room=room\nmeasure count v1\n");
+    mr_plan_destroy(plan);
+}
+
+static void without_a_key_even_one_group_takes_two_stages(void **state) {
     struct mr_plan *plan = good_plan("job: test\n"
                                      "from: {topic: in, format: json, timestamp: log}\n"
                                      "group_by: []\nwindow: {every: 1m}\n"
                                      "to: [{topic: out}]\nstats: {n: count}\n");
+    const struct mr_plan *stages[2];
     struct mr_error err = {0};
     assert_int_equal(plan->input.key_slot, -1);
+    assert_int_equal(mr_plan_admits(plan, 2, &err), MR_OK);
+    assert_int_equal(mr_plan_stages(plan, 1, stages), 1);
+    assert_int_equal(mr_plan_stages(plan, 2, stages), 2);
+    mr_plan_destroy(plan);
+}
+
+/* One that is sent again may go to any partition. */
+static void without_a_key_duplicates_are_found_in_one_partition_only(void **state) {
+    struct mr_plan *plan = good_plan("job: test\n"
+                                     "from: {topic: in, format: json, timestamp: log}\n"
+                                     "duplicates: {by: [id], within: 1m}\n"
+                                     "group_by: []\nwindow: {every: 1m}\n"
+                                     "to: [{topic: out}]\nstats: {n: count}\n");
+    struct mr_error err = {0};
     assert_int_equal(mr_plan_admits(plan, 1, &err), MR_OK);
     assert_int_equal(mr_plan_admits(plan, 2, &err), MR_REJECT);
+    assert_non_null(strstr(err.text, "`duplicates`"));
+    assert_non_null(strstr(err.text, "from: {key: ...}"));
     mr_plan_destroy(plan);
 }
 
@@ -281,8 +325,11 @@ int main(void) {
         cmocka_unit_test(arrays_have_a_rate_or_a_step),
         cmocka_unit_test(steps_stand_in_the_order_of_their_places),
         cmocka_unit_test(frames_are_checked_for_duplicates_without_being_asked),
-        cmocka_unit_test(grouping_by_another_field_needs_one_partition),
-        cmocka_unit_test(without_a_key_even_one_group_needs_one_partition),
+        cmocka_unit_test(grouping_by_another_field_takes_two_stages),
+        cmocka_unit_test(each_of_two_stages_has_its_name_and_topics),
+        cmocka_unit_test(windows_are_no_part_of_the_first_stages_layout),
+        cmocka_unit_test(without_a_key_even_one_group_takes_two_stages),
+        cmocka_unit_test(without_a_key_duplicates_are_found_in_one_partition_only),
         cmocka_unit_test(a_key_is_checked_unless_the_topic_makes_it_needless),
         cmocka_unit_test(what_is_not_said_takes_its_default),
     };
