@@ -229,20 +229,25 @@ static enum mr_status admit_steps(const struct mr_plan *plan, struct mr_error *e
                         step->type->name, by->name, plan->topic, key, by->name, key);
 }
 
+static enum mr_status admit_duplicates(const struct mr_plan *plan, struct mr_error *err) {
+    bool keyed = plan->input.key_source != MR_KEY_NONE;
+    if (keyed || plan->steps[0].type->place != MR_PLACE_DUPLICATES) {
+        return MR_OK;
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "`%s` has several partitions and the job does not say what its key is, so "
+                        "`duplicates` would miss the one that is in another partition: name the "
+                        "key in `from: {key: ...}`, or give the topic one partition",
+                        plan->topic);
+}
+
 enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
                               struct mr_error *err) {
     if (partitions == 1) {
         return MR_OK;
     }
-    bool keyed = plan->input.key_source != MR_KEY_NONE;
-    if (!keyed && plan->steps[0].type->place == MR_PLACE_DUPLICATES) {
-        return mr_error_set(err, MR_REJECT,
-                            "`%s` has several partitions and the job does not say what its key is, "
-                            "so `duplicates` would miss the one that is in another partition: name "
-                            "the key in `from: {key: ...}`, or give the topic one partition",
-                            plan->topic);
-    }
-    return admit_steps(plan, err);
+    enum mr_status status = admit_steps(plan, err);
+    return status == MR_OK ? admit_duplicates(plan, err) : status;
 }
 
 bool mr_plan_checks_key(const struct mr_plan *plan, uint32_t partitions) {

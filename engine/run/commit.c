@@ -97,7 +97,9 @@ static enum mr_commit prepare(struct mr_task *task, const struct mr_worker_watch
         return MR_ABORTED;
     }
     assert(mr_counters_balance(&task->counters));
-    *position = (struct mr_position){task->source, task->offset, mr_note_write(task)};
+    /* A partition that has never had a record may have a marker to send. */
+    int64_t offset = task->offset >= 0 ? task->offset : task->reached;
+    *position = (struct mr_position){task->source, offset, mr_note_write(task)};
     return MR_COMMITTED;
 }
 
