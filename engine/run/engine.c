@@ -4,7 +4,7 @@
  *
  * Each stage of a job of two has so many workers. They run side by side; in a run to the end one
  * stage after the other, so that the second one finds all that the first one has sent. */
-#include "engine/run/task.h"
+#include "engine/run/stage.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -145,24 +145,31 @@ static enum mr_status run_stages(const struct mr_plan *const *stages, size_t cou
     return status;
 }
 
-/* A second stage whose input was forgotten would miss it, and one that kept its state would count
- * it twice. So all of it is forgotten, or the run is not begun; after a fault in between it is to
- * be done again. */
+/* The first stage goes first, for it says no while it runs. A fault between the two would leave a
+ * second stage that counts what comes anew beside what it has: then it is to be done again. */
 enum mr_status mr_run_reset(const struct mr_plan *plan, struct mr_log *log, struct mr_error *err) {
     struct mr_topic input;
     const struct mr_plan *stages[2];
+    struct mr_error why = {""};
     enum mr_status status = mr_log_describe(log, plan->topic, &input, err);
-    size_t count = status == MR_OK ? mr_plan_stages(plan, input.partitions, stages) : 0;
-    if (count == 2) {
-        return mr_error_set(err, MR_REJECT,
-                            "job %s regroups: it cannot be reset in this version. Run it under "
-                            "another name",
-                            plan->job);
+    if (status != MR_OK) {
+        return status;
     }
-    for (size_t i = count; i > 0 && status == MR_OK; i--) {
-        status = mr_log_reset(log, stages[i - 1]->member, stages[i - 1]->changelog_topic, err);
+    size_t count = mr_plan_stages(plan, input.partitions, stages);
+    status = mr_log_reset(log, stages[0]->member, stages[0]->changelog_topic, err);
+    if (status != MR_OK || count == 1) {
+        return status;
     }
-    return status;
+    status = mr_log_reset(log, stages[1]->member, stages[1]->changelog_topic, &why);
+    if (status == MR_OK) {
+        status = mr_trim_topic(log, plan->repartition_topic, &why);
+    }
+    return status == MR_OK
+               ? MR_OK
+               : mr_error_set(err, status,
+                              "job %s: only its first stage was reset, so it must not run "
+                              "before it is reset as a whole (--reset): %s",
+                              plan->job, why.text);
 }
 
 enum mr_status mr_run(const struct mr_plan *plan, struct mr_log *log,

@@ -3,6 +3,7 @@
  *   delta.c   deltas and markers as bytes
  *   ship.c    upstream: deltas and markers go out, in the transaction of a commit
  *   merge.c   downstream: they come in; the watermark is what all partitions upstream allow
+ *   trim.c    what was merged and committed goes
  *
  * A delta is what one partition of the input has added to one cell since its last commit; a marker
  * says how far that partition is. */
@@ -55,5 +56,19 @@ struct mr_merge *mr_merge_create(uint32_t partitions);
 void mr_merge_destroy(struct mr_merge *merge); /* accepts NULL */
 enum mr_status mr_merge_step(struct mr_task *task, const struct mr_batch *batch,
                              struct mr_error *err);
+
+/* trim.c, of a worker; the tasks by partition. */
+struct mr_trimmer { /* zeroed at first */
+    uint32_t turn;
+    bool refused, told;
+};
+/* After a commit. */
+void mr_trim_some(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
+                  uint32_t partitions);
+/* After the last commit of a run to the end. */
+void mr_trim_all(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
+                 uint32_t partitions);
+/* For a reset: empties it, if it is there. */
+enum mr_status mr_trim_topic(struct mr_log *log, const char *topic, struct mr_error *err);
 
 #endif

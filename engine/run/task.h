@@ -55,6 +55,9 @@ struct mr_task {
     struct mr_operator *chain;
     struct mr_ship *ship;   /* upstream only   */
     struct mr_merge *merge; /* downstream only */
+    int64_t trimmed;        /* downstream: the offset when its topic was trimmed last: what goes
+                               the next time; 0: not yet */
+    int64_t trimmed_ns;     /* steady clock     */
     struct mr_arena *arena; /* of one message                                          */
 
     /* the current message and record */

@@ -15,7 +15,7 @@
  * The rows of a task lie in the same transaction as those of its neighbours. So a partition that is
  * lost takes all of it along when it had a part in it: nothing is committed for a partition that is
  * not ours. */
-#include "engine/run/task.h"
+#include "engine/run/stage.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -46,6 +46,7 @@ struct mr_worker {
     int failures;         /* commits that failed, since the last one that did not */
     int64_t retry_ns;     /* steady clock: nothing is restored before            */
     struct mr_breaker breaker;
+    struct mr_trimmer trimmer;
     struct mr_crew *crew, alone; /* `alone` when it has none                            */
 };
 
@@ -277,6 +278,7 @@ static enum mr_commit commit(struct mr_worker *worker, struct mr_error *err) {
         }
     }
     worker->kept_bytes = worker->state_bytes;
+    mr_trim_some(&worker->trimmer, worker->log, worker->tasks, worker->partitions);
     return outcome;
 }
 
@@ -480,6 +482,9 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
     }
     enum mr_commit outcome = commit(worker, &reason);
     if (outcome == MR_COMMITTED && (done || worker->failures == 0)) {
+        if (done) {
+            mr_trim_all(&worker->trimmer, worker->log, worker->tasks, worker->partitions);
+        }
         return MR_OK;
     }
     if (outcome != MR_COMMITTED && (done || outcome == MR_FENCED)) {
