@@ -7,7 +7,7 @@
  * So are samples: a row of a frame would be the frame again, as text. */
 #include "engine/job/load.h"
 
-#define KEY_MEMORY 200 /* bytes of a key with its state, both short: measured with a million */
+#define KEY_MEMORY 160 /* bytes of a key with its state, both short: measured with a million */
 
 static const char remedy[] =
     "`window: {every: 1m}` makes a row a minute; without a window every record is a row";

@@ -49,8 +49,9 @@ static void the_job_of_the_sensors_becomes_a_plan(void **state) {
     struct mr_faults faults = {0};
     assert_int_equal(mr_job_load("jobs/sensor-stats.yaml", &plan, &faults), MR_OK);
     assert_int_equal(faults.count, 0);
-    assert_string_equal(plan->input.key_name, "sensor");
-    assert_int_equal(plan->input.key_slot, plan->groups[0].slot);
+    assert_string_equal(plan->input.each, "readings");
+    assert_int_equal(plan->input.key_source, MR_KEY_NONE);
+    assert_int_equal(plan->group_count, 1);
     mr_plan_destroy(plan);
 }
 
