@@ -120,6 +120,71 @@ def bad_frames():
     }
 
 
+# Grouped by a declared text and a field that may be any scalar.
+GROUPS = '''
+job: groups
+from: {topic: events, format: json, timestamp: {field: time, unit: ns}, fields: {name: text}}
+group_by: [name, kind]
+window: {every: 1h}
+stats: {n: count}
+to: [{topic: group-rows}]
+'''
+
+
+def member(name=b'"a"', kind=b'"k"'):
+    return b'{"time": %d, "name": %s, "kind": %s}' % (START_NS, name, kind)
+
+
+BAD_GROUPS = {
+    'a group of 10 KB': (member(b'"%s"' % (b'x' * 10240)), 'with `name` the group is longer'),
+    'a second column of 10 KB': (member(kind=b'"%s"' % (b'x' * 10240)), 'with `kind` the group'),
+    'two columns, too long together': (member(b'"%s"' % (b'x' * 600), b'"%s"' % (b'y' * 600)),
+                                       'longer than 1024 bytes'),
+    'a number for the declared text': (member(b'7'), 'field `name`: expected text'),
+    'a list as a group': (member(kind=b'["k"]'), 'field `kind`: expected'),
+    'an object as a group': (member(kind=b'{"k": 1}'), 'field `kind`: expected'),
+}
+# The group as the row has it -> records of it.
+GOOD_GROUPS = {
+    ('a', 'k'): [member()],
+    ('\x00\x01\t\n\x1b[31m\x7f', 'k'): [member(b'"\\u0000\\u0001\\t\\n\\u001b[31m\x7f"')],
+    ('x' * 1000, ''): [member(b'"%s"' % (b'x' * 1000), b'null')],
+    ('\u00e9\U0001f600"\\', 'k'): [member('"\u00e9\U0001f600\\"\\\\"'.encode())],
+    ('a', '7'): [member(kind=b'7'), member(kind=b'7.0'), member(kind=b'"7"')],
+    ('a', 'true'): [member(kind=b'true')],
+    ('', ''): [b'{"time": %d}' % START_NS],
+}
+
+KEYED = '''
+job: keyed
+from: {topic: keyed, format: json, key: device, timestamp: {field: time, unit: ns}}
+group_by: [device]
+window: {every: 1h}
+stats: {n: count}
+to: [{topic: keyed-rows}]
+'''
+
+
+def of_device(device):
+    return b'{"time": %d, "device": %s}' % (START_NS, device)
+
+
+# what -> (the record's key, its value, a word that the reason must hold)
+BAD_KEYS = {
+    'another key': (b'b', of_device(b'"a"'), '`a` differs from the record\'s key'),
+    'no key': (None, of_device(b'"a0"'), '`a0` differs from the record\'s key'),
+    'an empty key': (b'', of_device(b'"a1"'), '`a1` differs from the record\'s key'),
+    'a key that is the beginning': (b'a', of_device(b'"a2"'), 'differs from the record\'s key'),
+    'a key in other letters': (b'A3', of_device(b'"a3"'), 'differs from the record\'s key'),
+    'a key with a space behind': (b'a4 ', of_device(b'"a4"'), 'differs from the record\'s key'),
+    'no field': (b'a', b'{"time": %d}' % START_NS, 'is missing, and it is the key'),
+    'a null': (b'null', of_device(b'null'), 'is missing, and it is the key'),
+    'a list': (b'a', of_device(b'["a"]'), 'field `device`: expected'),
+    'a control character': (b'a\x01', of_device(b'"a\\u0001"'), 'holds a control character'),
+    'a key of 10 KB': (b'y' * 10240, of_device(b'"%s"' % (b'y' * 10240)), '1024 bytes'),
+}
+
+
 class BadInput(harness.Case):
     def check_dead_letters(self, topic, bad, records):
         """records: as they lie in the input topic, good ones included."""
@@ -149,6 +214,34 @@ class BadInput(harness.Case):
         self.check_dead_letters('events-dead-letters', BAD_EVENTS, self.dump('events'))
         row, = self.last_rows('event-rows', []).values()
         self.assertEqual((row['n'], row['values']), (len(BAD_EVENTS) + 1,) * 2)
+
+    def test_groups_that_are_too_long_or_no_text_become_dead_letters_and_the_rest_counts(self):
+        good = [value for values in GOOD_GROUPS.values() for value in values]
+        mixed = good + [value for value, _ in BAD_GROUPS.values()]
+        self.append('events', [(0, None, value) for value in mixed[::2] + mixed[1::2]])
+        account = self.run_job(self.job(GROUPS))
+        self.assertEqual(account.total('used'), len(good))
+        self.assertEqual(account.total('dead-lettered'), len(BAD_GROUPS))
+        self.check_dead_letters('groups-dead-letters', BAD_GROUPS, self.dump('events'))
+        rows = self.last_rows('group-rows', ['name', 'kind'])
+        self.assertEqual({group: row['n'] for (group, _), row in rows.items()},
+                         {group: len(values) for group, values in GOOD_GROUPS.items()})
+
+    def test_a_key_that_is_not_the_field_makes_a_dead_letter_and_the_rest_counts(self):
+        records = [(0, b'a', of_device(b'"a"')), (1, b'7', of_device(b'7')),
+                   (1, b'7', of_device(b'"7"'))]
+        records += [(0, key, value) for key, value, _ in BAD_KEYS.values()] + [records[0]]
+        self.append('keyed', records, partitions=2)
+        account = self.run_job(self.job(KEYED))
+        self.assertEqual(account.total('used'), 4)
+        self.assertEqual(account.total('dead-lettered'), len(BAD_KEYS))
+        bad = {what: (value, word) for what, (_, value, word) in BAD_KEYS.items()}
+        self.check_dead_letters('keyed-dead-letters', bad, (
+            record for record in self.dump('keyed')
+            if (record.key, record.value) not in [row[1:] for row in records[:3]]))
+        rows = self.last_rows('keyed-rows', ['device'])
+        self.assertEqual({group: row['n'] for (group, _), row in rows.items()},
+                         {('a',): 2, ('7',): 2})
 
     def test_hostile_frames_become_dead_letters_and_the_rest_counts(self):
         bad = bad_frames()
