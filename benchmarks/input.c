@@ -65,9 +65,10 @@ void mr_bench_open(struct input *input, const char *url, const char *topic, uint
 
 void mr_bench_put(struct input *input, struct mr_slice key, struct mr_slice value) {
     struct mr_error err;
+    uint64_t turn = input->records; /* of records without a key */
     struct mr_append append = {
         .topic = input->topic,
-        .partition = mr_partition_of(key, input->partitions, &input->records),
+        .partition = mr_partition_of(key, input->partitions, &turn),
         .timestamp_ns = -1,
         .key = key,
         .value = value,
