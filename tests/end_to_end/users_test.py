@@ -75,13 +75,16 @@ class Users(harness.Case):
         revised = [row for row in rows.values() if row['rev'] > 0]
         self.assertGreater(len(revised), 0)
 
-    def test_order_does_not_show(self):
+    def test_neither_order_nor_partitions_show(self):
         lines = frames(2)
         rows = self.run_over('log', lines)
+        self.assert_counts(rows, exact(lines))
+        parted = self.run_over('parted', lines, partitions=5)
         random.Random(3).shuffle(lines)
-        shuffled = self.run_over('shuffled', lines)
-        for row in [*rows.values(), *shuffled.values()]:
+        shuffled = self.run_over('shuffled', lines, partitions=3)
+        for row in [*rows.values(), *parted.values(), *shuffled.values()]:
             del row['rev']
+        self.assertEqual(rows, parted)
         self.assertEqual(rows, shuffled)
 
 

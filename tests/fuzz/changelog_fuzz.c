@@ -17,6 +17,7 @@ static const char job[] = "job: all\n"
                           "  p50: median(current)\n"
                           "  digest: digest(current)\n"
                           "  charge: integral(current)\n"
+                          "  levels: distinct(current, error=10%)\n"
                           "to: [{topic: o}]\n";
 
 struct taken {
