@@ -21,7 +21,7 @@ SECOND = 10**9
 MINUTE = 60 * SECOND
 
 OUTCOMES = ('used', 'filtered', 'late', 'duplicate', 'dead-lettered')
-ACCOUNT = re.compile(r'(\S+)/(\d+)( samples)?: read ([\d,]+) = ' + ' \\+ '.join(
+ACCOUNT = re.compile(r'job (\S+): (\S+)/(\d+)( samples)?: read ([\d,]+) = ' + ' \\+ '.join(
     rf'{outcome} ([\d,]+)' for outcome in OUTCOMES) + '$')
 
 
@@ -85,15 +85,17 @@ class Account:
         for line in text.splitlines():
             match = ACCOUNT.search(line)
             if match:
-                topic, partition, samples, *counts = match.groups()
+                job, topic, partition, samples, *counts = match.groups()
                 counts = [int(count.replace(',', '')) for count in counts]
                 if counts[0] != sum(counts[1:]):
                     raise AssertionError('the identity does not hold: ' + line)
-                self.lines[topic, int(partition), bool(samples)] = counts
+                self.lines[job, topic, int(partition), bool(samples)] = counts
 
-    def total(self, outcome, samples=False):
+    def total(self, outcome, samples=False, job=None, topic=None):
+        """Of records, or of samples; of one job or all, of one topic or all."""
         at = 0 if outcome == 'read' else 1 + OUTCOMES.index(outcome)
-        return sum(counts[at] for key, counts in self.lines.items() if key[2] == samples)
+        return sum(counts[at] for key, counts in self.lines.items() if key[3] == samples
+                   and job in (None, key[0]) and topic in (None, key[1]))
 
 
 class Case(unittest.TestCase):

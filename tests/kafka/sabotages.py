@@ -16,10 +16,18 @@ def trouble(test):
     return ('trouble_test.py', test)
 
 
+def stages(test):
+    return ('stages_test.py', 'Stages.test_' + test)
+
+
 RESETS = faults('reset_connections_change_no_row')
 HOLE = faults('a_hole_longer_than_the_session_changes_no_row_and_another_takes_over')
 DELAYED = faults('a_delayed_end_of_a_transaction_cannot_end_the_next_one')
 LOST = faults('a_lost_answer_to_a_commit_doubles_no_row')
+STAGES = stages('reset_connections_change_no_row')
+STAGES_LOST = stages('a_lost_answer_to_a_commit_doubles_no_delta')
+STAGES_RESET = stages('a_reset_begins_anew_whatever_lies_between_the_stages')
+STAGES_MOVED = stages('a_second_process_takes_over_a_topic_that_is_trimmed')
 DELETED = trouble('Topics.test_committed_offsets_that_somebody_deleted')
 
 SABOTAGES = [
@@ -87,7 +95,37 @@ SABOTAGES = [
              [RESETS, HOLE]),
     Sabotage('uncommitted_input', 'what is not committed is read too',
              'engine/log/kafka_config.c', '{"isolation.level", "read_committed", READER | MEMBER,',
-             '{"isolation.level", "read_uncommitted", READER | MEMBER,', [CONTRACT, MEMBERS]),
+             '{"isolation.level", "read_uncommitted", READER | MEMBER,', [CONTRACT, MEMBERS,
+                                                                 STAGES]),
+    Sabotage('delta_outside', 'deltas and markers are written beside the transaction',
+             'engine/log/kafka_session.c',
+             '    enum mr_status status = mr_kafka_writer_append(&s->writer, record, err);\n',
+             '    struct mr_session *aside;\n'
+             '    if (s->job && strstr(record->topic, "-repartition") &&\n'
+             '        mr_kafka_session_open(&s->log->base, &(struct mr_session_options){0},\n'
+             '                              &aside, err) == MR_OK) {\n'
+             '        mr_kafka_session_append(aside, record, err);\n'
+             '        mr_kafka_session_commit(aside, NULL, 0, err);\n'
+             '        mr_kafka_session_close(aside);\n        return MR_OK;\n    }\n'
+             '    enum mr_status status = mr_kafka_writer_append(&s->writer, record, err);\n',
+             [STAGES_LOST, STAGES]),
+    Sabotage('one_identity', 'both stages write transactions with one id',
+             'engine/log/kafka_session.c',
+             '    char *id = s->job ? make_text(s->job, "-", s->id) : NULL;\n',
+             '    char *id = s->job ? make_text(s->job, "-", s->id) : NULL;\n'
+             '    if (id && strstr(id, "-regroup-")) {\n'
+             '        char *from = strstr(id, "-regroup-");\n'
+             '        memmove(from, from + 8, strlen(from + 8) + 1);\n    }\n', [STAGES]),
+    Sabotage('trim_to_the_end', 'what is not read yet is trimmed too', 'engine/run/trim.c',
+             '            trim(trimmer, log, task, before);\n            return;',
+             '            trim(trimmer, log, task, -1);\n            return;',
+             [STAGES_MOVED, STAGES]),
+    Sabotage('trim_before_it_is_due', 'a trim reaches one record further than asked for',
+             'engine/log/kafka_change.c', 'RD_KAFKA_OFFSET_END : trim->before;',
+             'RD_KAFKA_OFFSET_END : trim->before + 1;', [CONTRACT]),
+    Sabotage('reset_leaves_deltas', 'a reset leaves what lies between the stages',
+             'engine/run/trim.c', 'status = mr_log_trim(log, &source, -1, err);',
+             'status = mr_log_trim(log, &source, 0, err);', [STAGES_RESET]),
     Sabotage('tick_without_position', 'a task that only ticked commits no position',
              'engine/run/close.c',
              '    mr_store_close(task->store, cell);\n    task->moved = true;',
