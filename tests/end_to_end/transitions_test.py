@@ -56,27 +56,37 @@ class Oracle:
         return sum(map(len, self.rows.values()))
 
 
-class Transitions(harness.Case):
-    def setUp(self):
-        super().setUp()
-        self.generator = random.Random(SEED)
-        self.now_ms = START_MS
+class Stream:
+    """What a case needs to feed the job, and to compare; `tag` is behind every name."""
+    tag = ''
+    now_ms = START_MS
 
-    def events(self, count):
+    def events(self, generator, count):
         for _ in range(count):
-            self.now_ms += self.generator.randrange(1000)
-            event = {'device_id': self.generator.choice(DEVICES), 'timestamp': self.now_ms,
-                     'event_type': self.generator.choice(KINDS)}
-            if self.generator.random() < 0.02:
+            self.now_ms += generator.randrange(1000)
+            event = {'device_id': generator.choice(DEVICES), 'timestamp': self.now_ms,
+                     'event_type': generator.choice(KINDS)}
+            if generator.random() < 0.02:
                 del event['event_type']
             yield event
 
-    def feed(self, count):
-        self.produce('device-events', self.events(count), key='device_id', partitions=PARTITIONS)
+    def feed(self, events):
+        self.produce('device-events' + self.tag, events, key='device_id', partitions=PARTITIONS)
+
+    def jobs(self):
+        """The job as it ships, and one that keeps what it refuses; both commit often."""
+        text = JOB.read_text(encoding='utf-8') + 'commit: 20ms\n'
+        for name in ('job: device-transitions', 'topic: device-events',
+                     '- topic: device-transitions'):
+            text = text.replace(name + '\n', name + self.tag + '\n')
+        letters = text.replace('job: device-transitions', 'job: letters')
+        letters = letters.replace('- topic: device-transitions', '- topic: letters-rows')
+        letters = letters.replace('  by: device_id', '  by: device_id\n  refused: dead_letter')
+        return [self.job(text), self.job(letters, 'letters.yaml')]
 
     def rows(self, topic):
         rows = defaultdict(list)
-        for record in self.records(topic):
+        for record in self.records(topic + self.tag):
             rows[record.partition].append((record.key, json.loads(record.value)))
         return rows
 
@@ -84,35 +94,34 @@ class Transitions(harness.Case):
         return sorted((letter.partition, int(letter.headers['__streams.errors.offset']))
                       for letter in self.records(topic))
 
-    def jobs(self):
-        """The job as it ships, and one that keeps what it refuses; both commit often."""
-        text = JOB.read_text(encoding='utf-8') + 'commit: 20ms\n'
-        letters = text.replace('job: device-transitions', 'job: letters')
-        letters = letters.replace('- topic: device-transitions', '- topic: letters-rows')
-        letters = letters.replace('  by: device_id', '  by: device_id\n  refused: dead_letter')
-        return [self.job(text), self.job(letters, 'letters.yaml')]
+    def check(self):
+        """Every row and dead letter of both jobs; returns the oracle."""
+        records = self.dump('device-events' + self.tag)
+        for job, topic in (('device-transitions', 'device-transitions'),
+                           ('letters', 'letters-rows')):
+            oracle = Oracle(job + self.tag, records)
+            self.assertEqual(dict(self.rows(topic)), dict(oracle.rows))
+            self.assertGreater(len(oracle.refused), oracle.read // 10)
+        self.assertEqual(self.letters(f'device-transitions{self.tag}-dead-letters'), [])
+        self.assertEqual(self.letters(f'letters{self.tag}-dead-letters'), sorted(oracle.refused))
+        return oracle
 
+
+class Transitions(Stream, harness.Case):
     def test_no_change_is_lost_or_doubled_by_kill_9(self):
-        jobs = self.jobs()
-        self.feed(1000)
+        jobs, generator = self.jobs(), random.Random(SEED)
+        self.feed(self.events(generator, 1000))
         for _ in range(KILLS):
             runner = self.start('run', *jobs, '--log', self.log, '--workers', 2,
                                 stderr=subprocess.PIPE)
-            self.feed(self.generator.randrange(500))
+            self.feed(self.events(generator, generator.randrange(500)))
             with self.assertRaises(subprocess.TimeoutExpired):
-                runner.wait(self.generator.uniform(0.02, 0.3))
+                runner.wait(generator.uniform(0.02, 0.3))
             runner.kill()
             runner.communicate()
         self.assertTrue(self.dump('device-transitions'), 'no row came out between the kills')
         _, err = self.millrace('run', *jobs, '--log', self.log, '--workers', 2, '--until-end')
-        account, events = harness.Account(err), self.dump('device-events')
-        for job, topic in (('device-transitions', 'device-transitions'),
-                           ('letters', 'letters-rows')):
-            oracle = Oracle(job, events)
-            self.assertEqual(dict(self.rows(topic)), dict(oracle.rows))
-            self.assertGreater(len(oracle.refused), oracle.read // 10)
-        self.assertEqual(self.letters('device-transitions-dead-letters'), [])
-        self.assertEqual(self.letters('letters-dead-letters'), sorted(oracle.refused))
+        account, oracle = harness.Account(err), self.check()
         # Two jobs print one account: the second one's lines, which are equal but for the name.
         self.assertEqual((account.total('read'), account.total('used'),
                           account.total('filtered'), account.total('dead-lettered')),
@@ -123,10 +132,9 @@ class Transitions(harness.Case):
         text = JOB.read_text(encoding='utf-8')
         small, large = (self.job(text + f'memory: {size}\n', name) for size, name in
                         (('2MiB', 'small.yaml'), ('64MiB', 'large.yaml')))
-        events = [{'device_id': f'camera-{i}', 'timestamp': START_MS + turn, 'event_type': kind}
+        self.feed({'device_id': f'camera-{i}', 'timestamp': START_MS + turn, 'event_type': kind}
                   for turn, kind in enumerate(('device_enter', 'device_enter', 'device_exit'))
-                  for i in range(devices)]
-        self.produce('device-events', events, key='device_id', partitions=PARTITIONS)
+                  for i in range(devices))
         _, err = self.millrace('run', small, '--log', self.log, '--until-end', code=1)
         self.assertIn('the limit (memory) is 2 MiB', err)
         self.millrace('run', large, '--log', self.log, '--until-end')
