@@ -7,8 +7,8 @@
 #include <millrace/operator.h>
 #include <millrace/window.h>
 
-extern const struct mr_operator_type mr_duplicates_operator, mr_let_operator, mr_where_operator,
-    mr_transitions_operator, mr_window_operator, mr_pass_operator;
+extern const struct mr_operator_type mr_duplicates_operator, mr_asof_operator, mr_let_operator,
+    mr_where_operator, mr_transitions_operator, mr_window_operator, mr_pass_operator;
 
 extern const struct mr_window_type mr_tumbling_window;
 

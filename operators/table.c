@@ -3,13 +3,8 @@
 #include "operators/operators.h"
 
 const struct mr_operator_type *const mr_operator_types[] = {
-    &mr_duplicates_operator,
-    &mr_let_operator,
-    &mr_where_operator,
-    &mr_transitions_operator,
-    &mr_window_operator,
-    &mr_pass_operator,
-    NULL,
+    &mr_duplicates_operator,  &mr_asof_operator,   &mr_let_operator,  &mr_where_operator,
+    &mr_transitions_operator, &mr_window_operator, &mr_pass_operator, NULL,
 };
 
 const struct mr_window_type *const mr_window_types[] = {

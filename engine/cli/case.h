@@ -21,7 +21,9 @@ enum mr_case_kind {
     MR_CASE_PASS,    /* nothing but the time                                          */
     MR_CASE_JOB,     /* name: the job file. Stops what runs, in good order            */
     MR_CASE_IN,      /* name: the key; text: the value; data == NULL: there is none   */
+    MR_CASE_TABLE,   /* the same for a table of the job's `join`; data == NULL: a tombstone */
     MR_CASE_CRASH,   /* the process dies and starts again                             */
+    MR_CASE_RESET,   /* `run --reset`                                                  */
     MR_CASE_CLOSE,   /* `run --until-end --close`, then the job goes on               */
     MR_CASE_ROW,     /* name: a topic; text: a JSON object, members of its next row   */
     MR_CASE_NOTHING, /* name: a topic                                                 */
@@ -32,15 +34,17 @@ enum mr_case_kind {
 
 struct mr_case_step {
     enum mr_case_kind kind;
-    int line;          /* from 1                 */
-    int64_t at_ns;     /* since 1970; never less than the step before */
-    int64_t partition; /* IN: -1: by the key     */
+    int line;              /* from 1                 */
+    int64_t at_ns;         /* since 1970; never less than the step before */
+    int64_t partition;     /* IN: -1: by the key     */
+    struct mr_slice table; /* TABLE: its name     */
     struct mr_slice name, text;
 };
 
 struct mr_case { /* read-only */
     int64_t start_ns;
-    uint32_t partitions;
+    uint32_t partitions;        /* of the input   */
+    uint32_t table_partitions;  /* of each table; 0: as the input */
     struct mr_case_step *steps; /* the first one is MR_CASE_JOB */
     size_t count;
     struct mr_arena *memory; /* what the steps point to      */

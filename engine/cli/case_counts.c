@@ -1,6 +1,6 @@
 /* What the workers of a case's job have counted, as a row that an expectation can be compared with:
  *
- *   {"read":..., "samples.read":..., "gaps.FIELD":..., "revisions":...}
+ *   {"read":..., "samples.read":..., "gaps.FIELD":..., "TABLE.read":..., "revisions":...}
  *
  * of the first or only stage; of a second one its samples ("regrouped.read":...), as records belong
  * to the stage that reads them, and its revisions. */
@@ -24,6 +24,14 @@ static void add_tally(struct sum *sum, struct mr_tally *into, const struct mr_ta
                                                        from->duplicate + from->dead;
 }
 
+static void add_table(struct mr_table_tally *into, const struct mr_table_tally *from) {
+    into->read += from->read;
+    into->bad += from->bad;
+    into->tombstones += from->tombstones;
+    into->late += from->late;
+    into->dropped += from->dropped;
+}
+
 static void add_partition(void *arg, const struct mr_partition *source,
                           const struct mr_counters *counters) {
     struct sum *sum = arg;
@@ -32,6 +40,9 @@ static void add_partition(void *arg, const struct mr_partition *source,
     sum->counters.revisions += counters->revisions;
     for (size_t i = 0; i < MR_GAP_FIELDS; i++) {
         sum->counters.gaps[i] += counters->gaps[i];
+    }
+    for (size_t i = 0; i < MR_TABLES_MAX; i++) {
+        add_table(&sum->counters.tables[i], &counters->tables[i]);
     }
 }
 
@@ -45,7 +56,11 @@ static struct sum sum_up(const struct mr_worker *worker) {
 
 uint64_t mr_case_read(const struct mr_worker *worker) {
     struct sum sum = sum_up(worker);
-    return sum.counters.records.read + sum.counters.samples.read;
+    uint64_t read = sum.counters.records.read + sum.counters.samples.read;
+    for (size_t i = 0; i < MR_TABLES_MAX; i++) {
+        read += sum.counters.tables[i].read;
+    }
+    return read;
 }
 
 bool mr_case_balances(const struct mr_worker *worker) {
@@ -65,6 +80,14 @@ static void put_tally(struct mr_buffer *out, const char *prefix, const struct mr
     }
 }
 
+static void put_table(struct mr_buffer *out, const char *name, const struct mr_table_tally *tally) {
+    mr_buffer_format(out,
+                     "\"%s.read\":%" PRIu64 ",\"%s.bad\":%" PRIu64 ",\"%s.tombstones\":%" PRIu64
+                     ",\"%s.late\":%" PRIu64 ",\"%s.dropped\":%" PRIu64 ",",
+                     name, tally->read, name, tally->bad, name, tally->tombstones, name,
+                     tally->late, name, tally->dropped);
+}
+
 void mr_case_counts(const struct mr_plan *plan, struct mr_worker *const *workers, size_t stages,
                     struct mr_buffer *out) {
     struct sum sum = sum_up(workers[0]), second = {0};
@@ -80,6 +103,9 @@ void mr_case_counts(const struct mr_plan *plan, struct mr_worker *const *workers
         memmove(out->data + out->length, out->data + out->length + 1, length - 1);
         out->length += length - 1;
         mr_buffer_format(out, ":%" PRIu64 ",", sum.counters.gaps[i]);
+    }
+    for (size_t i = 0; i < plan->table_count; i++) {
+        put_table(out, plan->tables[i].join.name, &sum.counters.tables[i]);
     }
     if (stages == 2) {
         second = sum_up(workers[1]);

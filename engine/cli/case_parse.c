@@ -10,12 +10,15 @@
  *   line    = "#" text
  *           | "start" ISO-time           first lines only; default 2026-01-01T00:00:00Z
  *           | "partitions" N             first lines only; of the input topic; default 1
+ *           | "tables" N                 first lines only; partitions of the topics of tables;
+ *                                        default as the input
  *           | "at" time [ action ] | action
  *   action  = "job" FILE                 the first action of a case; later: another version of it
  *           | "in" where KEY VALUE       the value is the rest of the line
  *           | "bytes" where KEY { HH }   bytes in hexadecimal
+ *           | "table" NAME where KEY VALUE    an entry of a table of `join`; "tombstone": none
  *           | "frame" where DEVICE {...} a waveform frame, see case_frame.c
- *           | "crash" | "close"
+ *           | "crash" | "close" | "reset"
  *           | "expect" TOPIC {...} | "expect" TOPIC "nothing"
  *           | "expect" "dead-letters" "text" | "expect" "dead-letters" "nothing"
  *           | "expect" "counts" {...} | "expect" "stopped" "text"
@@ -194,17 +197,25 @@ static enum mr_status take_number(struct parse *parse, int64_t least, int64_t mo
     return MR_OK;
 }
 
-static enum mr_status take_partitions(struct parse *parse) {
+static enum mr_status take_count(struct parse *parse, const char *word, uint32_t *partitions) {
     int64_t count;
     if (parse->c->count > 1) {
-        return refuse(parse, "`partitions` stands before everything that happens");
+        return refuse(parse, "`%s` stands before everything that happens", word);
     }
     enum mr_status status = take_number(parse, 1, MR_PARTITIONS_MAX, &count);
     if (status == MR_OK) {
-        parse->c->partitions = (uint32_t)count;
+        *partitions = (uint32_t)count;
         status = take_end(parse);
     }
     return status;
+}
+
+static enum mr_status take_partitions(struct parse *parse) {
+    return take_count(parse, "partitions", &parse->c->partitions);
+}
+
+static enum mr_status take_tables(struct parse *parse) {
+    return take_count(parse, "tables", &parse->c->table_partitions);
 }
 
 static enum mr_status take_job(struct parse *parse) {
@@ -221,10 +232,12 @@ static enum mr_status take_job(struct parse *parse) {
 /* [partition N] KEY */
 static enum mr_status take_where(struct parse *parse, struct mr_case_step *step) {
     struct mr_slice word = take_word(parse);
+    uint32_t tables =
+        parse->c->table_partitions ? parse->c->table_partitions : parse->c->partitions;
+    uint32_t count = step->kind == MR_CASE_TABLE ? tables : parse->c->partitions;
     step->partition = -1;
     if (is_word(word, "partition")) {
-        enum mr_status status =
-            take_number(parse, 0, (int64_t)parse->c->partitions - 1, &step->partition);
+        enum mr_status status = take_number(parse, 0, (int64_t)count - 1, &step->partition);
         if (status != MR_OK) {
             return status;
         }
@@ -248,6 +261,27 @@ static enum mr_status take_in(struct parse *parse) {
         return refuse(parse, "expected a value after the key; `bytes KEY` is an empty one");
     }
     step.text = keep(parse, parse->rest);
+    return add(parse, step);
+}
+
+static enum mr_status take_table(struct parse *parse) {
+    struct mr_case_step step = {.kind = MR_CASE_TABLE};
+    struct mr_slice table = take_word(parse);
+    if (table.length == 0) {
+        return refuse(parse, "expected the name of a table of `join`");
+    }
+    step.table = keep(parse, table);
+    enum mr_status status = take_where(parse, &step);
+    if (status != MR_OK) {
+        return status;
+    }
+    skip_blanks(parse);
+    if (parse->rest.length == 0) {
+        return refuse(parse, "expected an entry after the key, or the word tombstone");
+    }
+    if (!is_word(parse->rest, "tombstone")) {
+        step.text = keep(parse, parse->rest);
+    }
     return add(parse, step);
 }
 
@@ -348,9 +382,18 @@ static const struct verb {
     enum mr_status (*take)(struct parse *parse); /* NULL: a step of this kind, without more */
     enum mr_case_kind kind;
 } verbs[] = {
-    {"start", take_start, 0},   {"partitions", take_partitions, 0}, {"job", take_job, 0},
-    {"in", take_in, 0},         {"bytes", take_bytes, 0},           {"frame", take_frame, 0},
-    {"expect", take_expect, 0}, {"crash", NULL, MR_CASE_CRASH},     {"close", NULL, MR_CASE_CLOSE},
+    {"start", take_start, 0},
+    {"partitions", take_partitions, 0},
+    {"tables", take_tables, 0},
+    {"job", take_job, 0},
+    {"in", take_in, 0},
+    {"bytes", take_bytes, 0},
+    {"frame", take_frame, 0},
+    {"table", take_table, 0},
+    {"expect", take_expect, 0},
+    {"crash", NULL, MR_CASE_CRASH},
+    {"close", NULL, MR_CASE_CLOSE},
+    {"reset", NULL, MR_CASE_RESET},
 };
 #define VERBS (sizeof(verbs) / sizeof(*verbs))
 

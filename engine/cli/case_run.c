@@ -86,13 +86,19 @@ static void drop_reason(struct story *story, int line) {
     story->why.text[0] = 0;
 }
 
+/* Every partition is polled, and before that restored: up to two batches of its changelog, and as
+ * many of each table and of its changelog. */
+static size_t steps_of_a_round(const struct story *story, size_t stage) {
+    return story->c->partitions * (2 + 4 * story->stages[stage]->table_count);
+}
+
 /* After this every partition of a stage is at its end, and was polled there at this time. */
 static void settle_stage(struct story *story, size_t stage) {
     struct mr_error err = {""};
     uint64_t before = 0, after = 0;
     do {
         before = after;
-        for (uint32_t i = 0; i <= 2 * story->c->partitions && story->workers[stage]; i++) {
+        for (size_t i = 0; story->workers[stage] && i <= steps_of_a_round(story, stage); i++) {
             if (mr_worker_step(story->workers[stage], 0, &err) != MR_OK) {
                 stopped(story, &err);
             }
@@ -194,40 +200,75 @@ static bool load(struct story *story, struct mr_slice name) {
     return true;
 }
 
-static bool make_input(struct story *story) {
+static bool make_topic(struct story *story, const char *name, uint32_t partitions) {
     struct mr_error err = {""};
-    struct mr_topic input = {
-        .partitions = story->c->partitions, .retention_ns = -1, .retention_bytes = -1};
-    snprintf(input.name, sizeof(input.name), "%s", story->plan->topic);
-    if (mr_log_create(story->log, &input, &err) == MR_OK) {
+    struct mr_topic topic = {.partitions = partitions, .retention_ns = -1, .retention_bytes = -1};
+    snprintf(topic.name, sizeof(topic.name), "%s", name);
+    if (mr_log_create(story->log, &topic, &err) == MR_OK) {
         return true;
     }
     tell(story, 0, "%s", err.text);
     return false;
 }
 
+static uint32_t table_partitions(const struct mr_case *c) {
+    return c->table_partitions ? c->table_partitions : c->partitions;
+}
+
+/* What the job reads. */
+static bool make_inputs(struct story *story) {
+    const struct mr_plan *plan = story->plan;
+    bool good = make_topic(story, plan->topic, story->c->partitions);
+    for (size_t i = 0; i < plan->table_count && good; i++) {
+        good = make_topic(story, plan->tables[i].join.topic, table_partitions(story->c));
+    }
+    return good;
+}
+
 static void run_job(struct story *story, const struct mr_case_step *step) {
     finish(story);
     drop_reason(story, step->line);
-    if (load(story, step->name) && make_input(story)) {
+    if (load(story, step->name) && make_inputs(story)) {
         start(story);
     }
 }
 
-static void run_in(struct story *story, const struct mr_case_step *step) {
+/* What `run --reset` does before it starts. */
+static void run_reset(struct story *story) {
     struct mr_error err = {""};
-    struct mr_append append = {.topic = story->plan->topic,
+    if (mr_run_reset(story->plan, story->log, &err) != MR_OK) {
+        tell(story, 0, "%s", err.text);
+    }
+    start(story);
+}
+
+static void append(struct story *story, const struct mr_case_step *step, const char *topic,
+                   uint32_t partitions) {
+    struct mr_error err = {""};
+    struct mr_append append = {.topic = topic,
                                .partition = (uint32_t)step->partition,
                                .timestamp_ns = story->clock.virtual_ns,
                                .key = step->name,
                                .value = step->text};
     if (step->partition < 0) {
-        append.partition = mr_partition_of(step->name, story->c->partitions, &story->keyless);
+        append.partition = mr_partition_of(step->name, partitions, &story->keyless);
     }
     if (mr_session_append(story->producer, &append, &err) != MR_OK ||
         mr_session_commit(story->producer, NULL, 0, &err) != MR_COMMITTED) {
         tell(story, step->line, "the log does not take this record: %s", err.text);
     }
+}
+
+static void run_table(struct story *story, const struct mr_case_step *step) {
+    const struct mr_plan *plan = story->plan;
+    for (size_t i = 0; i < plan->table_count; i++) {
+        if (mr_slice_equal(step->table, mr_slice_of(plan->tables[i].join.name))) {
+            append(story, step, plan->tables[i].join.topic, table_partitions(story->c));
+            return;
+        }
+    }
+    tell(story, step->line, "the job joins no table `%.*s`", (int)step->table.length,
+         step->table.data);
 }
 
 /* ---- Expectations ---------------------------------------------------------------------------- */
@@ -363,12 +404,20 @@ static void run_step(struct story *story, const struct mr_case_step *step) {
         run_job(story, step);
         break;
     case MR_CASE_IN:
-        run_in(story, step);
+        append(story, step, story->plan->topic, story->c->partitions);
+        break;
+    case MR_CASE_TABLE:
+        run_table(story, step);
         break;
     case MR_CASE_CRASH:
         stop(story);
         drop_reason(story, step->line);
         start(story);
+        break;
+    case MR_CASE_RESET:
+        finish(story);
+        drop_reason(story, step->line);
+        run_reset(story);
         break;
     case MR_CASE_CLOSE:
         finish(story);

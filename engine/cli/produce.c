@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 struct flags {
-    const char *log, *kafka, *key, *rate, *start;
+    const char *log, *kafka, *key, *rate, *start, *metadata;
     double partitions, devices, first_device, seed;
     int64_t retention_ns, span_ns;
     int simulate, speed;
@@ -27,6 +27,8 @@ static const struct mr_option flag_rows[] = {
      "How long a topic that is made now keeps its records; else for good", AT(retention_ns), 0, 0},
     {"simulate", MR_OPTION_CHOICE, "none|joulescope", "none",
      "Write waveform frames of simulated instruments", AT(simulate), 0, 0},
+    {"metadata", MR_OPTION_TEXT, NULL, "",
+     "Another topic, for which algorithm each instrument runs from when on", AT(metadata), 0, 0},
     {"devices", MR_OPTION_NUMBER, NULL, "1", "How many instruments", AT(devices), 1, 10000},
     {"first-device", MR_OPTION_NUMBER, NULL, "1", "The number of the first: 5 is js220-05",
      AT(first_device), 1, 1000000},
@@ -75,7 +77,7 @@ static int report(const struct mr_target *target, const struct mr_written *writt
     return status == MR_OK && written->refused == 0 ? MR_EXIT_OK : MR_EXIT_FAILED;
 }
 
-static int check(const struct flags *flags, int argc) {
+static int check(const struct flags *flags, int argc, char **argv) {
     const struct mr_command *command = &mr_produce_command;
     if (argc == 0) {
         return mr_usage_error(command, "which topic?");
@@ -87,6 +89,12 @@ static int check(const struct flags *flags, int argc) {
     }
     if (flags->simulate == SIMULATE_JOULESCOPE && (argc > 1 || flags->key[0])) {
         return mr_usage_error(command, "--simulate reads no files, and its key is the device");
+    }
+    if (flags->simulate != SIMULATE_JOULESCOPE && flags->metadata[0]) {
+        return mr_usage_error(command, "--metadata goes with --simulate");
+    }
+    if (strcmp(flags->metadata, argv[0]) == 0) {
+        return mr_usage_error(command, "--metadata is a topic of its own");
     }
     return MR_EXIT_OK;
 }
@@ -100,8 +108,9 @@ static int produce(const void *flags_, int argc, char **argv) {
         .start_ns = MR_NEVER,
         .real_time = flags->speed == SPEED_1X,
         .seed = (uint64_t)flags->seed,
+        .metadata = flags->metadata[0] ? flags->metadata : NULL,
     };
-    int code = check(flags, argc);
+    int code = check(flags, argc, argv);
     if (code != MR_EXIT_OK) {
         return code;
     }
@@ -161,10 +170,11 @@ const struct mr_command mr_produce_command = {
         "--key a line in which the field is missing is refused and told, and the exit code is 1.\n"
         "\n"
         "Simulated instruments run two algorithms in turn, every 30 s: A, short high bursts, and\n"
-        "B, a long low plateau. Their event time ends at now, or with --speed 1x goes with the\n"
-        "clock; with --start it begins there, and the same seed gives the same bytes.\n"
+        "B, a long low plateau; --metadata TOPIC tells which, for jobs that join it. Their event\n"
+        "time ends at now, or with --speed 1x goes with the clock; with --start it begins there,\n"
+        "and the same seed gives the same bytes.\n"
         "\n"
         "  millrace produce readings readings.jsonl --key sensor --log local:./data\n"
         "  millrace produce waveforms --simulate joulescope --devices 4 --rate 2MHz --for 2s \\\n"
-        "      --log local:./data",
+        "      --metadata algorithm-metadata --log local:./data",
 };

@@ -42,6 +42,7 @@ struct mr_simulation {
     int64_t start_ns; /* MR_NEVER: ends at now; with real_time, begins at now  */
     bool real_time;   /* a frame is written when its last sample is due        */
     uint64_t seed;
+    const char *metadata; /* a topic that tells which algorithm each device runs; NULL: none */
 };
 
 /* Waveform frames of simulated Joulescopes (simulate.c says which). */

@@ -10,6 +10,9 @@
  * A takes 31.8 mA on average and B 28.3: the lower peak wins. The board's supply is 3.3 V and
  * gives way by 0.15 V per ampere. Devices differ by up to 1 % in current.
  *
+ * Which algorithm a device runs, and from when on, is told in a topic of its own if asked for,
+ * keyed by the device, before the first frame of that time: {"algorithm":"A","valid_from":"..."}.
+ *
  * Frames hold 8,192 samples (64 KiB), or a second's when that is less. Frame k of every device is
  * written before frame k + 1 of any, so event time rises evenly.
  *
@@ -20,6 +23,7 @@
 #include "engine/edge/writer.h"
 
 #include <millrace/hash.h>
+#include <millrace/text.h>
 #include <millrace/waveform.h>
 #include <stdlib.h>
 #include <time.h>
@@ -32,11 +36,12 @@
 #define NAP_NS        (MR_SECOND / 10)
 
 static const struct algorithm {
+    const char *name;
     float busy_a, rest_a;
     int64_t busy_ns;
 } algorithms[2] = {
-    {0.250f, 0.001f, 12 * (MR_SECOND / 1000)},
-    {0.040f, 0.001f, 68 * (MR_SECOND / 1000)},
+    {"A", 0.250f, 0.001f, 12 * (MR_SECOND / 1000)},
+    {"B", 0.040f, 0.001f, 68 * (MR_SECOND / 1000)},
 };
 
 struct simulator {
@@ -50,6 +55,11 @@ struct simulator {
     uint8_t *bytes; /* an encoded frame                         */
     float current[FRAME_SAMPLES], voltage[FRAME_SAMPLES];
     float noise[NOISE]; /* mean 0, deviation 1, within +-3.5        */
+
+    struct mr_target metadata; /* topic NULL: none                */
+    struct mr_writer teller;
+    struct mr_written told;
+    int64_t *slots; /* of each device: the next one to tell of */
 };
 
 /* splitmix64: https://prng.di.unimi.it/splitmix64.c */
@@ -70,9 +80,13 @@ static void fill_noise(float *noise, uint64_t seed) {
     }
 }
 
+static int64_t stagger(uint32_t device) {
+    return (int64_t)(device % 8) * STAGGER_NS;
+}
+
 /* What the board draws at a time, and until when. */
 static float level_at(uint32_t device, int64_t ns, int64_t *until_ns) {
-    int64_t shifted = ns + (int64_t)(device % 8) * STAGGER_NS;
+    int64_t shifted = ns + stagger(device);
     int64_t slot = shifted / SWITCH_NS;
     const struct algorithm *algorithm = &algorithms[slot % 2];
     int64_t phase = (ns + (int64_t)(device % 97) * (PERIOD_NS / 97)) % PERIOD_NS;
@@ -128,6 +142,30 @@ static enum mr_status write_frame(struct simulator *it, uint32_t device, uint64_
                             (struct mr_slice){(const char *)it->bytes, length}, err);
 }
 
+static enum mr_status tell_slot(struct simulator *it, uint32_t device, int64_t slot,
+                                struct mr_error *err) {
+    char name[24], time[MR_TEXT_MAX], entry[128];
+    int64_t from_ns = slot * SWITCH_NS - stagger(device);
+    snprintf(name, sizeof name, "js220-%02u", device);
+    snprintf(entry, sizeof entry, "{\"algorithm\":\"%s\",\"valid_from\":\"%s\"}",
+             algorithms[slot % 2].name, mr_format_time(from_ns < 0 ? 0 : from_ns, time));
+    return mr_writer_append(&it->teller, mr_slice_of(name), mr_slice_of(entry), err);
+}
+
+/* What every device runs up to a time, in the log before the frames of that time. */
+static enum mr_status tell_until(struct simulator *it, int64_t ns, struct mr_error *err) {
+    const struct mr_simulation *simulation = it->simulation;
+    enum mr_status status = MR_OK;
+    for (uint32_t i = 0; it->metadata.topic && i < simulation->devices; i++) {
+        uint32_t device = simulation->first_device + i;
+        int64_t last = (ns + stagger(device)) / SWITCH_NS;
+        for (; it->slots[i] <= last && status == MR_OK; it->slots[i]++) {
+            status = tell_slot(it, device, it->slots[i], err);
+        }
+    }
+    return status == MR_OK && it->metadata.topic ? mr_writer_commit(&it->teller, err) : status;
+}
+
 /* Waits until event time ns is due, in naps, so that a stop is soon seen. */
 static void wait_for(const struct simulator *it, int64_t ns) {
     const struct mr_clock *clock = it->writer.log->clock;
@@ -147,6 +185,9 @@ static enum mr_status write_all(struct simulator *it, struct mr_error *err) {
     for (uint64_t number = 0; number * it->frame < it->total; number++) {
         uint64_t end = (number + 1) * it->frame;
         int64_t end_ns = sample_ns(it, end < it->total ? end : it->total);
+        if (tell_until(it, end_ns, err) != MR_OK) {
+            return MR_FAIL;
+        }
         if (simulation->real_time) {
             int64_t due_ns = it->steady_start_ns + (end_ns - it->start_ns);
             if (mr_writer_due(&it->writer, due_ns) && mr_writer_commit(&it->writer, err) != MR_OK) {
@@ -197,6 +238,25 @@ static enum mr_status prepare(struct simulator *it, const struct mr_clock *clock
     return MR_OK;
 }
 
+/* A topic that is made now has as many partitions as the frames'. */
+static enum mr_status open_teller(struct simulator *it, struct mr_log *log, struct mr_error *err) {
+    const struct mr_simulation *simulation = it->simulation;
+    struct mr_topic topic;
+    if (!simulation->metadata) {
+        return MR_OK;
+    }
+    bool there = mr_log_describe(log, simulation->metadata, &topic, NULL) == MR_OK;
+    it->metadata = (struct mr_target){.topic = simulation->metadata,
+                                      .partitions = there ? 0 : it->writer.partitions,
+                                      .retention_ns = -1,
+                                      .stop = it->writer.target->stop};
+    it->slots = mr_allocate_array(simulation->devices, int64_t);
+    for (uint32_t i = 0; i < simulation->devices; i++) {
+        it->slots[i] = (it->start_ns + stagger(simulation->first_device + i)) / SWITCH_NS;
+    }
+    return mr_writer_open(&it->teller, log, &it->metadata, &it->told, err);
+}
+
 enum mr_status mr_simulate(struct mr_log *log, const struct mr_target *target,
                            const struct mr_simulation *simulation, struct mr_written *written,
                            struct mr_error *err) {
@@ -209,12 +269,17 @@ enum mr_status mr_simulate(struct mr_log *log, const struct mr_target *target,
         status = mr_writer_open(&it->writer, log, target, written, err);
     }
     if (status == MR_OK) {
+        status = open_teller(it, log, err);
+    }
+    if (status == MR_OK) {
         status = write_all(it, err);
     }
     if (status == MR_OK) {
         status = mr_writer_commit(&it->writer, err);
     }
+    mr_writer_close(&it->teller);
     mr_writer_close(&it->writer);
+    free(it->slots);
     free(it->bytes);
     free(it);
     return status;

@@ -2,9 +2,8 @@
  * feed themselves, a log must be one that this version has. */
 #include "engine/job/load.h"
 
-#define STAT_NAME_MAX  128
-#define JOB_NAME_MAX   200 /* room for "-regroup-repartition" within a topic's 249 */
-#define TOPIC_NAME_MAX 249
+#define STAT_NAME_MAX 128
+#define JOB_NAME_MAX  200 /* room for "-regroup-repartition" within a topic's 249 */
 
 /* ---- Topic and job names ----------------------------------------------------------------------
  */
@@ -30,16 +29,36 @@ static const struct mr_node *find_scalar(const struct mr_node *map, const char *
 
 static void check_output(struct mr_loader *loader, const struct mr_node *topic, size_t index) {
     const struct mr_plan *plan = loader->plan;
-    mr_job_name_check(loader, topic, topic->text, "a topic", TOPIC_NAME_MAX);
+    mr_job_name_check(loader, topic, topic->text, "a topic", MR_TOPIC_MAX);
     if (plan->topic && strcmp(topic->text, plan->topic) == 0) {
         mr_node_fault(loader, topic, NULL,
                       "the job reads `%s`: it would read its own rows for ever", topic->text);
+    }
+    for (size_t i = 0; i < loader->table_count; i++) {
+        const struct mr_join *join = &loader->tables[i].join;
+        if (join->topic && strcmp(join->topic, topic->text) == 0) {
+            mr_node_fault(loader, topic, NULL, "table `%s` reads `%s`: the job cannot write to it",
+                          join->name, topic->text);
+        }
     }
     for (size_t i = 0; i < index; i++) {
         if (strcmp(plan->outputs[i].topic, topic->text) == 0) {
             mr_node_fault(loader, topic, NULL, "`%s` is named twice", topic->text);
         }
     }
+}
+
+/* "algo" of "-algo-changelog". */
+static bool is_table_changelog(const struct mr_loader *loader, const char *rest) {
+    for (size_t i = 0; i < loader->table_count; i++) {
+        const char *name = loader->tables[i].join.name;
+        size_t length = strlen(name);
+        if (*rest == '-' && strncmp(rest + 1, name, length) == 0 &&
+            strcmp(rest + 1 + length, "-changelog") == 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* The topics that the engine makes for itself are not the job's to use. */
@@ -50,6 +69,10 @@ static void refuse_own_topic(struct mr_loader *loader, const struct mr_node *top
     size_t length = job ? strlen(job) : 0;
     if (length == 0 || strncmp(topic->text, job, length) != 0) {
         return;
+    }
+    if (is_table_changelog(loader, topic->text + length)) {
+        mr_node_fault(loader, topic, NULL, "`%s` is a topic that the engine keeps for this job",
+                      topic->text);
     }
     for (const char *const *name = own; *name; name++) {
         if (strcmp(topic->text + length, *name) == 0) {
@@ -132,7 +155,7 @@ void mr_topics_check(struct mr_loader *loader) {
         check_log(loader, log);
     }
     if (input) {
-        mr_job_name_check(loader, input, input->text, "a topic", TOPIC_NAME_MAX);
+        mr_job_name_check(loader, input, input->text, "a topic", MR_TOPIC_MAX);
         refuse_own_topic(loader, input);
     }
     size_t index = 0;

@@ -140,6 +140,17 @@ static void print_properties(const struct mr_plan *plan, FILE *out) {
     fputs(plan->property_count ? "\n" : "", out);
 }
 
+static void print_tables_read(const struct mr_plan *plan, FILE *out) {
+    for (size_t i = 0; i < plan->table_count; i++) {
+        const struct mr_table *table = &plan->tables[i];
+        fprintf(out, "  %-36s read: table %s, as of its %s%s\n", table->join.topic,
+                table->join.name, table->input.time_field,
+                (int)table->join.key_slot == plan->input.key_slot
+                    ? "; as many partitions as the input, or one"
+                    : "; one partition");
+    }
+}
+
 static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *out) {
     char count[MR_TEXT_MAX] = "";
     if (partitions > 0) {
@@ -148,6 +159,7 @@ static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *
     fprintf(out, "\ntopics of %s\n", plan->log_url);
     print_properties(plan, out);
     fprintf(out, "  %-36s read: %s%s\n", plan->topic, plan->codec->name, count);
+    print_tables_read(plan, out);
     for (size_t i = 0; i < plan->output_count; i++) {
         const struct mr_output *output = &plan->outputs[i];
         fprintf(out, "  %-36s written: rows, ", output->topic);
@@ -164,6 +176,10 @@ static void print_topics(const struct mr_plan *plan, uint32_t partitions, FILE *
     fprintf(out, "  %-36s written: bad records, with the reason\n", plan->dead_letter_topic);
     fprintf(out, "  %-36s the engine's own: %s\n", plan->changelog_topic,
             plan->window.type ? "open and retained windows" : "what steps remember of each key");
+    for (size_t i = 0; i < plan->table_count; i++) {
+        fprintf(out, "  %-36s the engine's own: what table %s has said; --reset keeps it\n",
+                plan->tables[i].changelog_topic, plan->tables[i].join.name);
+    }
     if (is_regrouped(plan, partitions)) {
         fprintf(out, "  %-36s the engine's own: from the first stage to the second\n",
                 plan->repartition_topic);
@@ -261,6 +277,11 @@ static void print_steps(const struct mr_plan *plan, FILE *out) {
     for (size_t i = 0; i < plan->step_count; i++) {
         const struct mr_step *step = &plan->steps[i];
         fprintf(out, "  %-12s %s", step->type->name, step->type->summary);
+        if (step->type->place == MR_PLACE_JOIN) {
+            mr_join_explain(plan, step->options, out);
+            fprintf(out, "\n");
+            continue;
+        }
         for (const struct mr_option *o = step->type->options; o && o->name; o++) {
             print_step_option(plan, o, step->options, out);
         }

@@ -67,6 +67,9 @@ static int find_or_add(struct mr_loader *loader, const char *name) {
     bool frames = loader->plan->codec && loader->plan->codec->frames;
     struct mr_field field = {.name = mr_source_copy(&loader->source, mr_slice_of(name)),
                              .kind = frames ? MR_F32 : MR_ABSENT};
+    if (!mr_join_field(loader, name, &field)) {
+        return -1;
+    }
     return add(loader, field, false) ? (int)loader->field_count - 1 : -1;
 }
 

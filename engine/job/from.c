@@ -249,16 +249,19 @@ static bool read_typed_map(struct mr_loader *loader, const struct mr_node *node,
     return true;
 }
 
+bool mr_field_type(struct mr_loader *loader, const struct mr_node *node, struct mr_field *field) {
+    if (node->kind == MR_NODE_MAP) {
+        return read_typed_map(loader, node, field);
+    }
+    if (node->kind == MR_NODE_SCALAR) {
+        return read_type(loader, node, &field->kind);
+    }
+    return mr_expect(loader, node, MR_NODE_SCALAR, "a type, such as number");
+}
+
 static void load_field(struct mr_loader *loader, const struct mr_node *node) {
     struct mr_field field = {.name = node->key->text};
-    bool good;
-    if (node->kind == MR_NODE_MAP) {
-        good = read_typed_map(loader, node, &field);
-    } else if (node->kind == MR_NODE_SCALAR) {
-        good = read_type(loader, node, &field.kind);
-    } else {
-        good = mr_expect(loader, node, MR_NODE_SCALAR, "a type, such as number");
-    }
+    bool good = mr_field_type(loader, node, &field);
     if (!*field.name) {
         mr_node_fault(loader, node->key, NULL, "a field needs a name");
     } else if (good) {
@@ -275,7 +278,7 @@ static void load_fields(struct mr_loader *loader, const struct mr_node *node) {
     }
 }
 
-static void schema_fields(struct mr_buffer *out) {
+void mr_fields_schema(struct mr_buffer *out) {
     struct mr_buffer types = {0};
     mr_buffer_text(&types, "{\"enum\":[");
     for (const struct field_type *type = field_types; type->name; type++) {
@@ -323,7 +326,7 @@ static const struct mr_form from_forms[] = {
      .help = "Types of JSON fields: number, integer, text, boolean, "
              "\"number[]\", or {type: number, from: text}",
      .load = load_fields,
-     .schema = schema_fields,
+     .schema = mr_fields_schema,
      .shape = "a map of field: type"},
     {.name = "timestamp",
      .help = "When a record happened: {field: ts, unit: ms}, or log. Frames "

@@ -3,6 +3,7 @@
  *   yaml.c    text -> nodes that remember line and column (libfyaml), ${VARIABLES} expanded
  *   load.c    nodes -> sections, by the option tables
  *   kafka.c   the section `kafka`: properties of the client
+ *   join.c    tables, and the fields that they add to a record
  *   check.c   all that can be wrong, each fault with its place, in one pass
  *   plan.c    fields to slots, statistics to shared accumulators, topics, layout
  *   regroup.c one stage or two, and the plans of both
@@ -13,6 +14,7 @@
 #define ENGINE_JOB_H
 
 #include "engine/base/base.h"
+#include <millrace/join.h>
 #include <millrace/operator.h>
 
 /* ---- Faults -------------------------------------------------------------------------------- */
@@ -45,6 +47,17 @@ struct mr_lateness {
 struct mr_step { /* one operator of the chain, in the order of enum mr_place */
     const struct mr_operator_type *type;
     const void *options;
+};
+
+#define MR_TABLES_MAX 8
+
+struct mr_table {
+    struct mr_join join; /* the options of its step                    */
+    const struct mr_codec_type *codec;
+    struct mr_input input;       /* how its entries are read: what the job uses */
+    const char *changelog_topic; /* of its versions: "<job>-<table>-changelog" */
+    const char *layout;          /* of these, a line each                      */
+    uint64_t layout_hash;
 };
 
 struct mr_group_column {
@@ -90,6 +103,8 @@ struct mr_plan {
     struct mr_lateness lateness;
     struct mr_step *steps;
     size_t step_count;
+    const struct mr_table *tables; /* that are joined */
+    size_t table_count;
     struct mr_group_column *groups; /* none: one group */
     size_t group_count;
     struct mr_window window; /* type == NULL: none; then no groups, measures and stats */
@@ -134,6 +149,11 @@ enum mr_status mr_plan_admits(const struct mr_plan *plan, uint32_t partitions,
  * one. */
 size_t mr_plan_stages(const struct mr_plan *plan, uint32_t partitions,
                       const struct mr_plan *stages[2]);
+
+/* Whether a table of so many partitions can be joined with an input of so many: as many and the
+ * same key, or one. MR_REJECT with the remedy. */
+enum mr_status mr_table_admits(const struct mr_plan *plan, const struct mr_table *table,
+                               uint32_t inputs, uint32_t partitions, struct mr_error *err);
 
 /* Whether the key field must be compared with the record's key (design: from.key). */
 bool mr_plan_checks_key(const struct mr_plan *plan, uint32_t partitions);

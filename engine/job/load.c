@@ -13,7 +13,7 @@
 
 /* Words of later versions: a person who has read of them deserves more than "unknown". */
 static const char *const later[] = {
-    "join",     "hold",      "hop",      "session",  "zone", "rekey",
+    "hold",     "hop",       "session",  "zone",     "rekey",
     "postgres", "dashboard", "increase", "coverage", NULL,
 };
 

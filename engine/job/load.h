@@ -8,6 +8,7 @@
 #define MR_STATS_MAX      512
 #define MR_LIST_MAX       32   /* groups, outputs */
 #define MR_EXPRESSION_MAX 4096 /* bytes */
+#define MR_TOPIC_MAX      249
 #define MR_JOB_FILE_MAX   ((size_t)256 << 10)
 
 struct mr_loader {
@@ -21,6 +22,11 @@ struct mr_loader {
     bool used[MR_FIELDS_MAX]; /* by the expression that is being read */
     size_t field_count;
     bool arrays; /* a record has samples at a fixed rate */
+
+    /* Tables that are joined, in the order of the file. */
+    struct mr_table *tables;
+    const struct mr_node *table_fields[MR_TABLES_MAX]; /* their `fields`; NULL: not given */
+    size_t table_count;
 
     /* Names that a later line makes: not to be taken for fields of the record. */
     const struct mr_node *pending;
@@ -111,10 +117,25 @@ bool mr_field_use(struct mr_loader *loader, const struct mr_node *name, uint16_t
 int mr_field_find(const struct mr_loader *loader, const char *name); /* -1: no such slot yet */
 void mr_field_declare(struct mr_loader *loader, const struct mr_node *at, struct mr_field field);
 bool mr_kind_is_array(enum mr_kind kind);
+/* A line of `fields`: its type. False with a fault. */
+bool mr_field_type(struct mr_loader *loader, const struct mr_node *node, struct mr_field *field);
+void mr_fields_schema(struct mr_buffer *out);
 
 /* ---- Expressions ---------------------------------------------------------------------------- */
 bool mr_expression_load(struct mr_loader *loader, const struct mr_node *node,
                         struct mr_expression **out, enum mr_kind *kind);
+
+/* ---- Tables --------------------------------------------------------------------------------- */
+extern const struct mr_form mr_table_forms[];
+void mr_join_load(struct mr_loader *loader, const struct mr_operator_type *type,
+                  const struct mr_node *node);
+/* A field that is about to be made: whether it may be, else loader->note. Fills in what is known
+ * of it when it is one of a table. */
+bool mr_join_field(struct mr_loader *loader, const char *name, struct mr_field *field);
+bool mr_is_joined(const struct mr_loader *loader, uint16_t slot);
+void mr_join_finish(struct mr_loader *loader);
+void mr_join_explain(const struct mr_plan *plan, const struct mr_join *join, FILE *out);
+void mr_join_schema(struct mr_buffer *out, const struct mr_operator_type *type);
 
 /* ---- Statistics and results ----------------------------------------------------------------- */
 void mr_stats_load(struct mr_loader *loader, const struct mr_node *node);

@@ -179,6 +179,7 @@ void mr_plan_finish(struct mr_loader *loader) {
     struct mr_plan *plan = loader->plan;
     sort_measures(loader);
     set_fields(loader);
+    mr_join_finish(loader);
     mr_layout_make(loader, plan, MR_LAYOUT_KEYED | MR_LAYOUT_WINDOWS);
     plan->member = plan->job;
     plan->changelog_topic = mr_source_format(&loader->source, "%s-%s-changelog", plan->job,

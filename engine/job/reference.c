@@ -82,9 +82,25 @@ static void print_sections(const struct mr_form *forms, const char *path, FILE *
     }
 }
 
+static void print_tables(const struct mr_option *options, FILE *out) {
+    fprintf(out,
+            "\nA map of tables, at most %d: `algo: {topic: ..., key: ..., as_of: ...}`. Their "
+            "fields are named by\ntable and field, `algo.algorithm`, and can be used in `let`, "
+            "`where` and `group_by`.\n",
+            MR_TABLES_MAX);
+    print_table_head(out);
+    print_options(options, out);
+    print_forms(mr_table_forms, out);
+    print_sections(mr_table_forms, "join.TABLE", out);
+}
+
 static void print_operator(const struct mr_operator_type *type, FILE *out) {
     const struct mr_option *options = type->options;
     fprintf(out, "\n## %s\n\n%s.\n", type->name, type->summary);
+    if (type->place == MR_PLACE_JOIN) {
+        print_tables(options, out);
+        return;
+    }
     if (options && options->name && *options->name) {
         print_table_head(out);
         print_options(options, out);

@@ -44,7 +44,7 @@ static const struct mr_plan *make_upstream(struct mr_loader *loader) {
 static const struct mr_plan *make_downstream(struct mr_loader *loader) {
     struct mr_plan *plan = copy(loader, MR_DOWNSTREAM);
     plan->topic = plan->repartition_topic;
-    plan->step_count = 0;
+    plan->step_count = plan->table_count = 0;
     mr_layout_make(loader, plan, MR_LAYOUT_WINDOWS);
     return plan;
 }

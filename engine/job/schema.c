@@ -185,6 +185,10 @@ void mr_schema_stats(struct mr_buffer *out) {
 
 static void add_operator(struct object *object, const struct mr_operator_type *type) {
     begin_member(object, type->name, false);
+    if (type->place == MR_PLACE_JOIN) {
+        mr_join_schema(object->out, type);
+        return;
+    }
     if (type->options && type->options->name && !*type->options->name) {
         add_option(object->out, type->options);
         return;

@@ -118,6 +118,21 @@ static void add_group(struct mr_loader *loader, const char *name, const struct m
         (struct mr_group_column){mr_source_copy(&loader->source, mr_slice_of(name)), slot};
 }
 
+static void add_plain_group(struct mr_loader *loader, const struct mr_node *item) {
+    uint16_t slot = 0;
+    size_t before = loader->plan->group_count;
+    add_group(loader, item->text, item);
+    if (loader->plan->group_count > before) {
+        slot = loader->plan->groups[before].slot;
+        if (mr_is_joined(loader, slot)) {
+            mr_node_fault(loader, item,
+                          mr_source_format(&loader->source, "`{%s: %s}`",
+                                           strchr(item->text, '.') + 1, item->text),
+                          "a joined field needs a name for its column");
+        }
+    }
+}
+
 static size_t count_groups(const struct mr_node *list) {
     size_t count = 0;
     for (const struct mr_node *item = list->first; item; item = item->next) {
@@ -144,7 +159,7 @@ static void load_group_by(struct mr_loader *loader, const struct mr_node *node) 
                 add_group(loader, pair->key->text, pair);
             }
         } else {
-            add_group(loader, item->text, item);
+            add_plain_group(loader, item);
         }
     }
 }

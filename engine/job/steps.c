@@ -269,7 +269,11 @@ static bool is_wanted(const struct mr_loader *loader, const struct mr_operator_t
 static void load_operator(struct mr_loader *loader, const struct mr_operator_type *type) {
     const struct mr_node *section =
         type->place >= MR_PLACE_WINDOW ? NULL : mr_node_find(loader->root, type->name);
-    if (is_wanted(loader, type, section)) {
+    if (type->place == MR_PLACE_JOIN) {
+        if (section) {
+            mr_join_load(loader, type, section);
+        }
+    } else if (is_wanted(loader, type, section)) {
         void *options = load_options(loader, type, section);
         loader->plan->steps[loader->plan->step_count++] = (struct mr_step){type, options};
     }
@@ -293,7 +297,9 @@ void mr_operators_load(struct mr_loader *loader) {
         count++;
     }
     loader->plan->steps =
-        mr_arena_take(loader->source.memory, (count + 1) * sizeof *loader->plan->steps);
+        mr_arena_take(loader->source.memory, (count + MR_TABLES_MAX) * sizeof *loader->plan->steps);
+    loader->tables = mr_arena_take(loader->source.memory, MR_TABLES_MAX * sizeof *loader->tables);
+    memset(loader->tables, 0, MR_TABLES_MAX * sizeof *loader->tables);
     loader->pending = find_assignments(loader);
     for (int place = 0; place <= MR_PLACE_ROWS; place++) {
         for (const struct mr_operator_type *const *type = mr_operator_types; *type; type++) {

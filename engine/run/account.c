@@ -1,15 +1,19 @@
 /* Counters, and the note: what is committed beside an offset.
  *
- *   "1 R T H  12 counters of tally  revisions  gaps..."     decimal, separated by spaces
+ *   "2 R T H  12 counters of tally  revisions
+ *      tables  {name, position, 5 counters of its tally} for each  gaps..."
  *
- * Plain text, because Kafka keeps offset metadata as a string; about 1 KB at most. The counters
+ * decimal, separated by spaces. A table is known by its name: the job may have others now. Version
+ * 1 had no tables, and is read too.
+ *
+ * Plain text, because Kafka keeps offset metadata as a string; 2 KB at most. The counters
  * travel with the offset, so the identities hold after a crash too. */
-#include "engine/run/task.h"
+#include "engine/run/table.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define NOTE_VERSION 1
+#define NOTE_VERSION 2
 
 static void add(struct mr_tally *into, const struct mr_tally *from) {
     into->read += from->read;
@@ -47,6 +51,16 @@ void mr_account_dead(struct mr_task *task, size_t samples) {
     task->counters.samples.dead += samples;
 }
 
+void mr_account_rejected(struct mr_task *task, size_t samples) {
+    struct mr_tally *outcome = &task->outcome;
+    task->counters.records.read++;
+    task->counters.records.dead++;
+    outcome->read = samples;
+    outcome->dead =
+        samples - outcome->used - outcome->filtered - outcome->late - outcome->duplicate;
+    add(&task->counters.samples, outcome);
+}
+
 static size_t gap_fields(const struct mr_plan *plan) {
     size_t fields = plan->input.field_count;
     return fields < MR_GAP_FIELDS ? fields : MR_GAP_FIELDS;
@@ -67,6 +81,17 @@ bool mr_counters_balance(const struct mr_counters *counters) {
     return balances(&counters->records) && balances(&counters->samples);
 }
 
+static void write_tables(const struct mr_task *task, struct mr_buffer *note) {
+    mr_buffer_format(note, " %zu", task->plan->table_count);
+    for (size_t i = 0; i < task->plan->table_count; i++) {
+        const struct mr_table_tally *tally = &task->counters.tables[i];
+        mr_buffer_format(note,
+                         " %s %" PRId64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64,
+                         task->plan->tables[i].join.name, task->tables[i].position, tally->read,
+                         tally->bad, tally->tombstones, tally->late, tally->dropped);
+    }
+}
+
 struct mr_slice mr_note_write(struct mr_task *task) {
     struct mr_buffer *note = &task->note;
     note->length = 0;
@@ -75,6 +100,7 @@ struct mr_slice mr_note_write(struct mr_task *task) {
     write_tally(note, &task->counters.records);
     write_tally(note, &task->counters.samples);
     mr_buffer_format(note, " %" PRIu64, task->counters.revisions);
+    write_tables(task, note);
     for (size_t i = 0; i < gap_fields(task->plan); i++) {
         mr_buffer_format(note, " %" PRIu64, task->counters.gaps[i]);
     }
@@ -99,6 +125,35 @@ static void read_tally(const char **at, bool *bad, struct mr_tally *tally) {
     tally->dead = (uint64_t)next(at, bad);
 }
 
+static void read_table(struct mr_task *task, const char **at, bool *bad) {
+    size_t length = strcspn(*at, " "), i = 0;
+    struct mr_slice name = {*at, length};
+    const struct mr_plan *plan = task->plan;
+    *at += length + ((*at)[length] == ' ');
+    while (i < plan->table_count && !mr_slice_equal(name, mr_slice_of(plan->tables[i].join.name))) {
+        i++;
+    }
+    int64_t position = next(at, bad);
+    struct mr_table_tally tally = {0};
+    tally.read = (uint64_t)next(at, bad);
+    tally.bad = (uint64_t)next(at, bad);
+    tally.tombstones = (uint64_t)next(at, bad);
+    tally.late = (uint64_t)next(at, bad);
+    tally.dropped = (uint64_t)next(at, bad);
+    if (!*bad && i < plan->table_count) {
+        task->tables[i].position = position;
+        task->counters.tables[i] = tally;
+    }
+}
+
+static void read_tables(struct mr_task *task, const char **at, bool *bad) {
+    int64_t count = next(at, bad);
+    *bad = *bad || count < 0 || count > MR_TABLES_MAX;
+    for (int64_t i = 0; i < count && !*bad; i++) {
+        read_table(task, at, bad);
+    }
+}
+
 enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err) {
     const char *job = task->plan->job;
     if (note.length == 0) {
@@ -115,7 +170,7 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     const char *at = task->note.data;
     bool bad = false;
     int64_t version = next(&at, &bad);
-    if (bad || version != NOTE_VERSION) {
+    if (bad || version < 1 || version > NOTE_VERSION) {
         return mr_error_set(err, MR_FAIL,
                             "%s/%u: the committed position was written by another version of "
                             "millrace (%.40s)",
@@ -127,6 +182,9 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     read_tally(&at, &bad, &task->counters.records);
     read_tally(&at, &bad, &task->counters.samples);
     task->counters.revisions = (uint64_t)next(&at, &bad);
+    if (version > 1) {
+        read_tables(task, &at, &bad);
+    }
     for (size_t i = 0; !bad && *at && i < MR_GAP_FIELDS; i++) {
         task->counters.gaps[i] = (uint64_t)next(&at, &bad);
     }
@@ -145,6 +203,19 @@ static void print_tally(const char *job, const struct mr_partition *source, cons
             tally->late, tally->duplicate, tally->dead);
 }
 
+static void print_table(const struct mr_plan *plan, const struct mr_partition *source,
+                        const char *name, const struct mr_table_tally *tally) {
+    mr_note("job %s: %s/%u table %s: %" PRIu64 " entries read, %" PRIu64
+            " of them tombstones, %" PRIu64 " dead-lettered, %" PRIu64 " late",
+            plan->job, source->topic, source->partition, name, tally->read, tally->tombstones,
+            tally->bad, tally->late);
+    if (tally->dropped > 0) {
+        mr_note("job %s: %s/%u table %s: %" PRIu64 " versions were dropped, the oldest of keys "
+                "with more than 1 MiB of them: shorten history",
+                plan->job, source->topic, source->partition, name, tally->dropped);
+    }
+}
+
 void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *source,
                        const struct mr_counters *counters) {
     if (plan->role != MR_DOWNSTREAM) { /* records belong to the stage that reads them */
@@ -157,6 +228,9 @@ void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *so
                     plan->job, source->topic, source->partition, counters->gaps[i],
                     plan->input.fields[i].name);
         }
+    }
+    for (size_t i = 0; i < plan->table_count; i++) {
+        print_table(plan, source, plan->tables[i].join.name, &counters->tables[i]);
     }
     if (counters->revisions > 0) {
         mr_note("job %s: %s/%u revisions: %" PRIu64 " parts of records fell into closed windows",

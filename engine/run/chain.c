@@ -151,6 +151,10 @@ void mr_keyed_sweep(struct mr_operator *op,
     op->task->moved = true;
 }
 
+size_t mr_field_count(const struct mr_operator *op) {
+    return op->task->plan->input.field_count;
+}
+
 int64_t mr_stream_time(const struct mr_operator *op) {
     return op->task->times.stream_ns;
 }

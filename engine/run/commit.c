@@ -4,8 +4,9 @@
  *     deltas         of the first of two stages: its cells, then
  *     markers        how far it is                                   appended
  *   2 changelog      every dirty cell, packed; tombstones            appended
- *   3 positions      of every task that did anything: next offset, and the note with R, T, H
- *                    and the counters
+ *                    of the windows, and of each table that is joined
+ *   3 positions      of every task that did anything: next offset, and the note with R, T, H,
+ *                    the counters and the positions in the tables
  *   4 commit         one transaction of the log holds 1 to 3, and the rows and dead letters that
  *                    were appended since the last commit
  *
@@ -22,6 +23,7 @@
  * A task that only ticked (closed spans in a silence) commits its position too, although it
  * consumed nothing: otherwise a worker that lost the partition could still emit rows. */
 #include "engine/run/stage.h"
+#include "engine/run/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -39,17 +41,26 @@ static enum mr_status take(void *arg, struct mr_slice key, struct mr_slice value
     return mr_session_append(changelog->task->session, &changelog->append, err);
 }
 
-static enum mr_status write_changelog(struct mr_task *task, struct mr_error *err) {
-    struct changelog changelog = {task,
-                                  {.topic = task->plan->changelog_topic,
-                                   .partition = task->source.partition,
-                                   .timestamp_ns = -1}};
+static enum mr_status write_store(struct mr_task *task, const struct mr_kept *kept,
+                                  struct mr_error *err) {
+    struct changelog changelog = {
+        task, {.topic = kept->topic, .partition = task->source.partition, .timestamp_ns = -1}};
     enum mr_status status = MR_OK;
-    if (!task->layout_logged) {
-        status = take(&changelog, mr_slice_of(MR_LAYOUT_KEY), mr_slice_of(task->plan->layout), err);
-        task->layout_logged = true;
+    if (!*kept->layout_logged) {
+        status = take(&changelog, mr_slice_of(MR_LAYOUT_KEY), mr_slice_of(kept->layout), err);
+        *kept->layout_logged = true;
     }
-    return status == MR_OK ? mr_store_take_dirty(task->store, take, &changelog, err) : status;
+    return status == MR_OK ? mr_store_take_dirty(kept->store, take, &changelog, err) : status;
+}
+
+static enum mr_status write_changelogs(struct mr_task *task, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    mr_tables_prune(task);
+    for (size_t i = 0; i <= task->plan->table_count && status == MR_OK; i++) {
+        struct mr_kept kept = mr_kept_of(task, i);
+        status = write_store(task, &kept, err);
+    }
+    return status;
 }
 
 static bool reach(const struct mr_worker_watch *watch, const char *step) {
@@ -93,7 +104,7 @@ static enum mr_commit prepare(struct mr_task *task, const struct mr_worker_watch
     if (!reach(watch, "changelog")) {
         return stopped(err);
     }
-    if (write_changelog(task, err) != MR_OK) {
+    if (write_changelogs(task, err) != MR_OK) {
         return MR_ABORTED;
     }
     assert(mr_counters_balance(&task->counters));

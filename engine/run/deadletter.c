@@ -9,18 +9,15 @@
 
 #define REASON_HEADERS 5
 
-enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr_error *err) {
-    if (task->message_dead) {
-        return MR_OK;
-    }
-    task->message_dead = true;
-    const struct mr_message *message = task->message;
+enum mr_status mr_deadletter_of(struct mr_task *task, const struct mr_partition *source,
+                                const struct mr_message *message, const char *reason,
+                                struct mr_error *err) {
     char partition[16], offset[24];
-    snprintf(partition, sizeof(partition), "%" PRIu32, task->source.partition);
+    snprintf(partition, sizeof(partition), "%" PRIu32, source->partition);
     snprintf(offset, sizeof(offset), "%" PRId64, message->offset);
     const struct mr_header added[REASON_HEADERS] = {
         {mr_slice_of("__streams.errors.message"), mr_slice_of(reason)},
-        {mr_slice_of("__streams.errors.topic"), mr_slice_of(task->source.topic)},
+        {mr_slice_of("__streams.errors.topic"), mr_slice_of(source->topic)},
         {mr_slice_of("__streams.errors.partition"), mr_slice_of(partition)},
         {mr_slice_of("__streams.errors.offset"), mr_slice_of(offset)},
         {mr_slice_of("__millrace.errors.job"), mr_slice_of(task->plan->job)},
@@ -43,4 +40,12 @@ enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr
     enum mr_status status = mr_session_append(task->session, &append, err);
     free(headers);
     return status;
+}
+
+enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr_error *err) {
+    if (task->message_dead) {
+        return MR_OK;
+    }
+    task->message_dead = true;
+    return mr_deadletter_of(task, &task->source, task->message, reason, err);
 }

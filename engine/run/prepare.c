@@ -61,6 +61,38 @@ static enum mr_status make_for_rows(struct mr_log *log, const struct mr_plan *pl
     return status == MR_OK ? make_changelog(log, plan, topic, err) : status;
 }
 
+static enum mr_status check_table(struct mr_log *log, const struct mr_plan *plan,
+                                  const struct mr_table *table, uint32_t inputs,
+                                  struct mr_error *err) {
+    struct mr_topic topic;
+    struct mr_error why = {""};
+    enum mr_status status = mr_log_describe(log, table->join.topic, &topic, &why);
+    if (status == MR_REJECT) {
+        return mr_error_set(err, MR_REJECT,
+                            "job %s: table `%s`: %s. Make it before the job runs, with %u "
+                            "partition%s as the input, or one",
+                            plan->job, table->join.name, why.text, inputs, inputs == 1 ? "" : "s");
+    }
+    if (status != MR_OK) {
+        return mr_error_set(err, status, "%s", why.text);
+    }
+    status = mr_table_admits(plan, table, inputs, topic.partitions, &why);
+    return status == MR_OK ? MR_OK : mr_error_set(err, status, "job %s: %s", plan->job, why.text);
+}
+
+static enum mr_status make_for_tables(struct mr_log *log, const struct mr_plan *plan,
+                                      struct mr_topic topic, struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    topic.kind = MR_KEEP_LAST_OF_KEY;
+    for (size_t i = 0; i < plan->table_count && status == MR_OK; i++) {
+        status = check_table(log, plan, &plan->tables[i], topic.partitions, err);
+        if (status == MR_OK) {
+            status = make(log, plan, plan->tables[i].changelog_topic, &topic, err);
+        }
+    }
+    return status;
+}
+
 enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log,
                               struct mr_error *err) {
     struct mr_topic input;
@@ -76,5 +108,6 @@ enum mr_status mr_run_prepare(const struct mr_plan *plan, struct mr_log *log,
     topic.partitions = input.partitions;
     size_t count = mr_plan_stages(plan, input.partitions, stages);
     status = make_for_rows(log, stages[count - 1], topic, err);
-    return status == MR_OK ? make_for_reading(log, stages[0], topic, err) : status;
+    status = status == MR_OK ? make_for_reading(log, stages[0], topic, err) : status;
+    return status == MR_OK ? make_for_tables(log, stages[0], topic, err) : status;
 }

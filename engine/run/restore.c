@@ -7,19 +7,26 @@
  *
  *   assigned --> begin: the note --> step: a batch of the changelog --> ... its end: check --> runs
  *
+ * A job that joins tables restores their versions in the same way, one changelog after the other,
+ * and then reads the tables themselves to their ends; from then on its positions may be committed.
+ *
  * A step is one batch, so that a worker's other tasks run on meanwhile. A log that compacts late
  * gives older records of a key and tombstones, too: in order, and the last one counts, which also
  * holds for records of another layout (all of them may have been dropped since).
  *
  * Refused, with the remedy: cells of another layout (which would be read as nonsense), cells beside
  * no committed offset (which would be counted twice), and an offset beside a changelog without a
- * layout (every first commit writes it, so what the offset counts is lost, or elsewhere). */
-#include "engine/run/task.h"
+ * layout (every first commit writes it, so what the offset counts is lost, or elsewhere). Versions
+ * of another layout, after a reset, are forgotten: the table is read again from its start. */
+#include "engine/run/table.h"
+#include "engine/run/versions.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
 struct mr_restore {
+    size_t number;              /* of what is read, see mr_kept_of; behind the last: tables  */
+    bool begun;                 /* of the tables' own entries                                */
     struct mr_partition source; /* of the changelog                                          */
     struct mr_reader *reader;   /* NULL: not yet                                             */
     int64_t began_ns;           /* steady clock                                              */
@@ -34,8 +41,6 @@ enum mr_status mr_restore_begin(struct mr_task *task, const struct mr_event *ass
                                 struct mr_error *err) {
     struct mr_restore *restore = mr_allocate(sizeof(*restore));
     restore->source.partition = task->source.partition;
-    snprintf(restore->source.topic, sizeof(restore->source.topic), "%s",
-             task->plan->changelog_topic);
     restore->began_ns = task->clock->steady_ns(task->clock);
     task->restore = restore;
     task->offset = assigned->offset;
@@ -53,11 +58,11 @@ void mr_restore_destroy(struct mr_restore *restore) {
 
 /* ---- One record ----------------------------------------------------------------------------- */
 
-static void take_layout(struct mr_task *task, struct mr_slice layout) {
+static void take_layout(struct mr_task *task, const struct mr_kept *kept, struct mr_slice layout) {
     struct mr_buffer *known = &task->restore->layout;
     known->length = 0;
     mr_buffer_add(known, layout.data, layout.length);
-    task->layout_logged = mr_slice_equal(layout, mr_slice_of(task->plan->layout));
+    *kept->layout_logged = mr_slice_equal(layout, mr_slice_of(kept->layout));
 }
 
 static void note_foreign(struct mr_restore *restore, struct mr_slice key, bool foreign) {
@@ -70,13 +75,18 @@ static void note_foreign(struct mr_restore *restore, struct mr_slice key, bool f
     }
 }
 
-static enum mr_status take(struct mr_task *task, const struct mr_message *message,
-                           struct mr_error *err) {
+static enum mr_status take(struct mr_task *task, const struct mr_kept *kept,
+                           const struct mr_message *message, struct mr_error *err) {
     if (mr_slice_equal(message->key, mr_slice_of(MR_LAYOUT_KEY))) {
-        take_layout(task, message->value);
+        take_layout(task, kept, message->value);
         return MR_OK;
     }
-    enum mr_status status = mr_store_restore(task->store, message->key, message->value, NULL, err);
+    struct mr_cell *cell;
+    enum mr_status status = mr_store_restore(kept->store, message->key, message->value, &cell, err);
+    if (status == MR_OK && cell && task->restore->number > 0 &&
+        !mr_versions_check(cell->accumulators)) {
+        return mr_error_set(err, MR_FAIL, "the stored versions of a table are damaged");
+    }
     if (status != MR_FAIL) {
         note_foreign(task->restore, message->key, status == MR_REJECT);
         return MR_OK; /* read on: the record that says which layout it was may come last */
@@ -112,39 +122,76 @@ static void add_difference(struct mr_buffer *out, struct mr_slice text, const ch
     }
 }
 
-static enum mr_status refuse_layout(const struct mr_task *task, struct mr_error *err) {
+static enum mr_status refuse_layout(const struct mr_task *task, const struct mr_kept *kept,
+                                    struct mr_error *err) {
     struct mr_buffer difference = {0}, *layout = &task->restore->layout;
     struct mr_slice old = mr_buffer_slice(layout);
     mr_buffer_add(layout, "", 1);
-    add_difference(&difference, old, task->plan->layout, "; it had: ");
-    add_difference(&difference, mr_slice_of(task->plan->layout), layout->data, "; now: ");
+    add_difference(&difference, old, kept->layout, "; it had: ");
+    add_difference(&difference, mr_slice_of(kept->layout), layout->data, "; now: ");
     mr_buffer_add(&difference, "", 1);
     mr_error_set(err, MR_REJECT,
-                 "job %s: its windows, groups or statistics are not those that its stored state "
+                 "job %s: its %s are not those that its stored state "
                  "was made with%s. Run it under another job name, or with --reset to forget its "
                  "state and read the input from the start (its output topics stay)",
-                 task->plan->job, difference.data);
+                 task->plan->job,
+                 task->restore->number == 0 ? "windows, groups or statistics" : "joined fields",
+                 difference.data);
     mr_buffer_finish(&difference);
     return MR_REJECT;
 }
 
+/* Whether the committed note counts what should be there. */
+static bool read_before(const struct mr_task *task) {
+    size_t number = task->restore->number;
+    return number == 0 ? task->offset >= 0 : task->tables[number - 1].position >= 0;
+}
+
+static enum mr_status refuse_lost(const struct mr_task *task, const struct mr_kept *kept,
+                                  struct mr_error *err) {
+    bool windows = task->restore->number == 0;
+    const char *read =
+        windows ? task->source.topic : task->plan->tables[task->restore->number - 1].join.topic;
+    char other[64] = "";
+    if (windows) {
+        snprintf(other, sizeof other, ", or the job had %s window before",
+                 task->plan->window.type ? "no" : "a");
+    }
+    return mr_error_set(err, MR_REJECT,
+                        "job %s has committed what it read of %s/%u, but its state is not in "
+                        "\"%s\", where every commit would have put something. That topic was "
+                        "deleted%s. Run it under another job name, or with --reset to read the "
+                        "input from the start (its output topics stay)",
+                        task->plan->job, read, task->source.partition, kept->topic, other);
+}
+
+static bool forget(void *arg, struct mr_cell *cell) {
+    const struct mr_kept *kept = arg;
+    struct mr_slice key = mr_cell_group(cell); /* of the changelog's record: 'k', then the cell's */
+    struct mr_cell *found =
+        mr_store_keyed(kept->store, (struct mr_slice){key.data + 1, key.length - 1}, true);
+    found->logged = true; /* so that a tombstone says that it is gone */
+    mr_store_drop(kept->store, found);
+    return true;
+}
+
 /* What the changelog holds must be this plan's, and have an offset that says what it counts. */
-static enum mr_status check(const struct mr_task *task, struct mr_error *err) {
-    const struct mr_store *foreign = task->restore->foreign;
+static enum mr_status check(struct mr_task *task, struct mr_kept *kept, struct mr_error *err) {
+    struct mr_store *foreign = task->restore->foreign;
+    bool versions = task->restore->number > 0;
     if (foreign && mr_store_cells(foreign) > 0) {
-        return refuse_layout(task, err);
+        if (!versions || task->offset >= 0) {
+            return refuse_layout(task, kept, err);
+        }
+        mr_warn("job %s: the stored versions of table `%s` have other fields: they are forgotten, "
+                "and the table is read from its start",
+                task->plan->job, task->plan->tables[task->restore->number - 1].join.name);
+        mr_store_sweep(foreign, forget, kept);
     }
-    if (task->offset >= 0 && task->restore->layout.length == 0) {
-        return mr_error_set(err, MR_REJECT,
-                            "job %s has committed what it read of %s/%u, but its state is not in "
-                            "\"%s\", where every commit would have put something. That topic was "
-                            "deleted, or the job had %s window before. Run it under another job "
-                            "name, or with --reset to read the input from the start (its output "
-                            "topics stay)",
-                            task->plan->job, task->source.topic, task->source.partition,
-                            task->plan->changelog_topic, task->plan->window.type ? "no" : "a");
+    if (read_before(task) && task->restore->layout.length == 0) {
+        return refuse_lost(task, kept, err);
     }
-    if (task->offset < 0 && mr_store_cells(task->store) > 0) {
+    if (!versions && task->offset < 0 && mr_store_cells(task->store) > 0) {
         return mr_error_set(err, MR_REJECT,
                             "job %s has stored state for %s/%u but no committed offset, so it "
                             "cannot know what that state has counted. Run it with --reset to "
@@ -193,28 +240,80 @@ static void prefetch(struct mr_task *task, const struct mr_batch *batch, size_t 
     }
 }
 
-enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t timeout_ns,
-                               bool *came, struct mr_error *err) {
+/* The next changelog, or after the last one the tables themselves. */
+static void go_on(struct mr_restore *restore) {
+    mr_reader_close(restore->reader);
+    mr_store_destroy(restore->foreign);
+    mr_buffer_finish(&restore->layout);
+    restore->reader = NULL;
+    restore->foreign = NULL;
+    restore->position = 0;
+    restore->number++;
+}
+
+static enum mr_status read_changelog(struct mr_task *task, int64_t timeout_ns, bool *came,
+                                     struct mr_error *err) {
     struct mr_restore *restore = task->restore;
+    struct mr_kept kept = mr_kept_of(task, restore->number);
     struct mr_batch batch = {0};
-    enum mr_status status =
-        restore->reader ? MR_OK : mr_reader_open(log, &restore->source, -1, &restore->reader, err);
+    enum mr_status status = MR_OK;
+    if (!restore->reader) {
+        snprintf(restore->source.topic, sizeof(restore->source.topic), "%s", kept.topic);
+        status = mr_reader_open(task->log, &restore->source, -1, &restore->reader, err);
+    }
     if (status == MR_OK) {
         status = mr_reader_read(restore->reader, timeout_ns, &batch, err);
     }
     for (size_t i = 0; i < batch.count && status == MR_OK; i++) {
-        prefetch(task, &batch, i);
-        status = take(task, &batch.messages[i], err);
+        if (restore->number == 0) {
+            prefetch(task, &batch, i);
+        }
+        status = take(task, &kept, &batch.messages[i], err);
         restore->position = batch.messages[i].offset + 1;
     }
     *came = batch.count > 0;
     if (status == MR_OK && batch.end) {
-        status = check(task, err);
-        if (status == MR_OK) {
-            report(task);
-        }
-        mr_restore_destroy(restore);
+        status = check(task, &kept, err);
+        go_on(restore);
+    }
+    return status;
+}
+
+/* What is read of a table may be committed at once, so the task needs an offset. */
+static enum mr_status begin_tables(struct mr_task *task, struct mr_error *err) {
+    int64_t end;
+    enum mr_status status = MR_OK;
+    task->restore->begun = true;
+    if (task->offset < 0 && task->plan->table_count > 0) {
+        status = mr_log_bounds(task->log, &task->source, &task->offset, &end, err);
+    }
+    return status == MR_OK ? mr_tables_begin(task, err) : status;
+}
+
+static enum mr_status read_tables(struct mr_task *task, int64_t timeout_ns, bool *came,
+                                  struct mr_error *err) {
+    bool done = false;
+    enum mr_status status = task->restore->begun ? MR_OK : begin_tables(task, err);
+    if (status == MR_OK) {
+        status = mr_tables_step(task, timeout_ns, came, &done, err);
+    }
+    if (status == MR_OK && done) {
+        report(task);
+        mr_restore_destroy(task->restore);
         task->restore = NULL;
+    }
+    return status;
+}
+
+enum mr_status mr_restore_step(struct mr_task *task, int64_t timeout_ns, bool *came,
+                               struct mr_error *err) {
+    enum mr_status status = MR_OK;
+    *came = false;
+    if (task->restore->number <= task->plan->table_count) {
+        status = read_changelog(task, timeout_ns, came, err);
+    }
+    if (status == MR_OK && task->restore->number > task->plan->table_count) {
+        status = read_tables(task, *came ? 0 : timeout_ns, came, err);
     }
     return status;
 }

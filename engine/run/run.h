@@ -8,6 +8,8 @@
  *   row.c        a cell -> one JSON row in the output topics
  *   commit.c     changelog, outputs, offsets: one transaction
  *   stage.h      jobs of two stages: ship.c sends, merge.c receives, delta.c is what lies between
+ *   table.c      tables that are joined: read, kept, looked up
+ *   versions.c   what one key of a table said from when on
  *   restore.c    a committed position and a changelog -> a task as it was
  *   breaker.c    too many dead letters: stop
  *   account.c    counters, and the note that carries them and the times
@@ -29,10 +31,17 @@ struct mr_tally {
     uint64_t read, used, filtered, late, duplicate, dead;
 };
 #define MR_GAP_FIELDS 32 /* fields whose gaps are counted: the first ones */
+/* Entries of a table that is joined, as one task has read them. */
+struct mr_table_tally {
+    uint64_t read, bad, tombstones;
+    uint64_t late;    /* said what held before stream time, when they came    */
+    uint64_t dropped; /* versions that went because their key had too many    */
+};
 struct mr_counters {
     struct mr_tally records, samples;
     uint64_t revisions;           /* parts that fell into closed windows */
     uint64_t gaps[MR_GAP_FIELDS]; /* NaN or infinite samples, by slot    */
+    struct mr_table_tally tables[MR_TABLES_MAX];
 };
 
 /* ---- A worker, step by step: for tests, simulation and `millrace test` ----------------------- */

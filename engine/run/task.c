@@ -7,6 +7,7 @@
  *
  * Whatever a step does with a decoded record that is not ahead, the record moves R and T. */
 #include "engine/run/stage.h"
+#include "engine/run/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -77,6 +78,7 @@ void mr_task_destroy(struct mr_task *task) {
     mr_ship_destroy(task->ship);
     mr_merge_destroy(task->merge);
     mr_restore_destroy(task->restore);
+    mr_tables_close(task);
     mr_store_destroy(task->store);
     mr_arena_destroy(task->arena);
     free(task->pending);
@@ -91,12 +93,6 @@ void mr_task_destroy(struct mr_task *task) {
 
 /* ---- One record ----------------------------------------------------------------------------- */
 
-static enum mr_status reject(struct mr_task *task, const struct mr_record *record,
-                             const char *reason, struct mr_error *err) {
-    mr_account_dead(task, record->samples);
-    return mr_deadletter(task, reason, err);
-}
-
 static enum mr_status ahead(struct mr_task *task, const struct mr_record *record, int64_t append_ns,
                             struct mr_error *err) {
     char time[MR_TEXT_MAX], appended[MR_TEXT_MAX], limit[MR_TEXT_MAX];
@@ -107,7 +103,8 @@ static enum mr_status ahead(struct mr_task *task, const struct mr_record *record
                  mr_format_time(record->last_ns, time),
                  mr_format_duration(task->plan->lateness.max_ahead_ns, limit),
                  mr_format_time(append_ns, appended));
-    return reject(task, record, reason.text, err);
+    mr_account_dead(task, record->samples);
+    return mr_deadletter(task, reason.text, err);
 }
 
 static enum mr_status late_letter(struct mr_task *task, struct mr_error *err) {
@@ -134,7 +131,8 @@ static enum mr_status step_record(struct mr_task *task, struct mr_record *record
         return mr_error_set(err, MR_FAIL, "%s", reason.text);
     }
     if (status == MR_REJECT) {
-        status = reject(task, record, reason.text, err);
+        mr_account_rejected(task, samples);
+        status = mr_deadletter(task, reason.text, err);
     } else {
         assert(task->outcome.used + task->outcome.late + task->outcome.filtered +
                    task->outcome.duplicate ==

@@ -32,6 +32,7 @@ struct mr_breaker { /* a stretch of wall time */
 struct mr_task {
     const struct mr_plan *plan;
     struct mr_session *session;
+    struct mr_log *log;
     const struct mr_clock *clock;
     struct mr_partition source;
     uint32_t partitions;        /* of the input and of the outputs                         */
@@ -45,6 +46,7 @@ struct mr_task {
     struct mr_counters counters;
     bool moved; /* something must be committed                             */
 
+    struct mr_task_table *tables; /* by table of the plan; see table.h                   */
     struct mr_store *store;
     int64_t charged;          /* bytes of it that the worker counts                      */
     struct mr_cell **pending; /* closed cells with a revision to emit                    */
@@ -111,6 +113,15 @@ enum mr_status mr_row_pass(struct mr_task *task, const struct mr_record *record,
 /* The key of a group's rows, whose partition is the group's. */
 void mr_row_key(const struct mr_plan *plan, struct mr_slice group, struct mr_buffer *out);
 
+/* What a task keeps: number 0 is its windows, then come the versions of each table that it joins.
+ */
+struct mr_kept {
+    struct mr_store *store;
+    const char *topic, *layout; /* of its changelog */
+    bool *layout_logged;
+};
+struct mr_kept mr_kept_of(struct mr_task *task, size_t number);
+
 /* commit.c, in terms of all tasks of a worker, by partition; NULL: not one of its own. After
  * anything but MR_COMMITTED nothing is left in the session. */
 enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *const *tasks,
@@ -122,8 +133,8 @@ enum mr_commit mr_commit_tasks(struct mr_session *session, struct mr_task *const
 enum mr_status mr_restore_begin(struct mr_task *task, const struct mr_event *assigned,
                                 struct mr_error *err);
 /* One batch of the changelog, if there is one within the timeout: *came. */
-enum mr_status mr_restore_step(struct mr_task *task, struct mr_log *log, int64_t timeout_ns,
-                               bool *came, struct mr_error *err);
+enum mr_status mr_restore_step(struct mr_task *task, int64_t timeout_ns, bool *came,
+                               struct mr_error *err);
 void mr_restore_tell(const struct mr_task *task, struct mr_log *log); /* how far it is */
 void mr_restore_destroy(struct mr_restore *restore);                  /* accepts NULL  */
 #define MR_LAYOUT_KEY "l" /* the changelog record that holds the plan's layout as text */
@@ -138,6 +149,8 @@ enum mr_status mr_breaker_fail(const struct mr_breaker *breaker, const struct mr
 void mr_account_record(struct mr_task *task, size_t samples);
 void mr_account_samples(struct mr_task *task, size_t samples); /* as task->outcome says */
 void mr_account_dead(struct mr_task *task, size_t samples);
+/* Rejected; parts of it may have their outcome already. */
+void mr_account_rejected(struct mr_task *task, size_t samples);
 bool mr_counters_balance(const struct mr_counters *counters); /* both identities hold */
 struct mr_slice mr_note_write(struct mr_task *task);
 enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct mr_error *err);
@@ -146,5 +159,8 @@ void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *so
 
 /* deadletter.c: the message once, whatever its records did */
 enum mr_status mr_deadletter(struct mr_task *task, const char *reason, struct mr_error *err);
+enum mr_status mr_deadletter_of(struct mr_task *task, const struct mr_partition *source,
+                                const struct mr_message *message, const char *reason,
+                                struct mr_error *err);
 
 #endif

@@ -16,6 +16,7 @@
  * lost takes all of it along when it had a part in it: nothing is committed for a partition that is
  * not ours. */
 #include "engine/run/stage.h"
+#include "engine/run/table.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -88,7 +89,7 @@ void mr_worker_watch(struct mr_worker *worker, const struct mr_worker_watch *wat
 
 /* Its state counts for as much as it takes now. */
 static void charge(struct mr_worker *worker, struct mr_task *task) {
-    int64_t bytes = (int64_t)mr_store_bytes(task->store);
+    int64_t bytes = (int64_t)(mr_store_bytes(task->store) + mr_tables_bytes(task));
     worker->state_bytes += bytes - task->charged;
     task->charged = bytes;
 }
@@ -170,13 +171,15 @@ static enum mr_status assigned(struct mr_worker *worker, const struct mr_event *
         return MR_FAIL;
     }
     task->session = worker->session;
+    task->log = worker->log;
     task->clock = worker->clock;
     worker->tasks[partition] = task;
     worker->told_ns =
         worker->restoring_count ? worker->told_ns : task->clock->steady_ns(task->clock);
     worker->restoring[worker->restoring_count++] = task;
     place(worker, partition, MR_HERE);
-    return mr_restore_begin(task, event, err);
+    enum mr_status status = mr_tables_open(task, err);
+    return status == MR_OK ? mr_restore_begin(task, event, err) : status;
 }
 
 /* ---- Restoring ------------------------------------------------------------------------------ */
@@ -235,7 +238,7 @@ static enum mr_status restore_some(struct mr_worker *worker, int64_t timeout_ns,
         worker->turn = (worker->turn + 1) % open;
         struct mr_task *task = worker->restoring[worker->turn];
         int64_t wait_ns = i + 1 < open ? 0 : timeout_ns;
-        enum mr_status status = mr_restore_step(task, worker->log, wait_ns, &came, err);
+        enum mr_status status = mr_restore_step(task, wait_ns, &came, err);
         if (status != MR_OK) {
             return status;
         }
@@ -354,7 +357,8 @@ static enum mr_status quiet(struct mr_worker *worker, struct mr_task *task,
     if (at_end(task)) {
         place(worker, task->source.partition, MR_AT_END);
     }
-    enum mr_status status = mr_times_quiet(task, err);
+    enum mr_status status = mr_tables_read(task, true, err);
+    status = status == MR_OK ? mr_times_quiet(task, err) : status;
     charge(worker, task);
     return status == MR_OK ? mr_preview_due(task, err) : status;
 }
@@ -362,7 +366,8 @@ static enum mr_status quiet(struct mr_worker *worker, struct mr_task *task,
 static enum mr_status batch(struct mr_worker *worker, struct mr_task *task,
                             const struct mr_batch *messages, struct mr_error *err) {
     struct mr_tally before = task->counters.records;
-    if (mr_task_step(task, messages, err) != MR_OK) {
+    enum mr_status status = mr_tables_read(task, false, err);
+    if (status != MR_OK || mr_task_step(task, messages, err) != MR_OK) {
         return MR_FAIL;
     }
     charge(worker, task);

@@ -103,7 +103,6 @@ static void every_beginning_of_a_job_file_is_loaded_or_refused(void **state) {
 }
 
 static void what_later_versions_have_is_told(void **state) {
-    assert_fault(JSON_HEAD TAIL STATS "join: {}\n", "this version does not have `join` yet");
     assert_fault(JSON_HEAD TAIL STATS "hold: {max_gap: 5m}\n", "does not have `hold` yet");
     assert_fault(JSON_HEAD TAIL STATS "log: kafka://broker:0\n",
                  "a Kafka log is kafka://HOST:PORT");

@@ -67,7 +67,7 @@ static void a_note_that_was_cut_is_refused(void **state) {
 static void a_note_of_another_version_is_refused_by_name(void **state) {
     struct mr_task task = {.plan = &plan};
     struct mr_error err;
-    assert_int_equal(mr_note_read(&task, mr_slice_of("2 0 0 0"), &err), MR_FAIL);
+    assert_int_equal(mr_note_read(&task, mr_slice_of("9 0 0 0"), &err), MR_FAIL);
     assert_non_null(strstr(err.text, "another version"));
     finish(&task);
 }
