@@ -12,6 +12,7 @@
  *   versions.c   what one key of a table said from when on
  *   restore.c    a committed position and a changelog -> a task as it was
  *   breaker.c    too many dead letters: stop
+ *   limit.c      too much state: stop
  *   account.c    counters, and the note that carries them and the times
  *   deadletter.c rejected messages with reason and origin
  *   prepare.c    topics: created, checked

@@ -102,7 +102,7 @@ enum mr_status mr_preview_due(struct mr_task *task, struct mr_error *err);
 void mr_revise(struct mr_task *task, struct mr_cell *cell);
 enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err);
 
-/* worker.c */
+/* limit.c */
 enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct mr_error *err);
 
 /* row.c */

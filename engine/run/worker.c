@@ -321,16 +321,6 @@ static enum mr_status commit_if_due(struct mr_worker *worker, struct mr_error *e
 
 /* ---- The memory limit ----------------------------------------------------------------------- */
 
-enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct mr_error *err) {
-    char used[MR_TEXT_MAX], limit[MR_TEXT_MAX];
-    return mr_error_set(err, MR_FAIL,
-                        "job %s: its state and uncommitted rows take %s, the limit (memory) is %s. "
-                        "Nothing committed is lost. Raise memory, shorten retain, make windows "
-                        "longer, or group by fewer values",
-                        plan->job, mr_format_size(bytes, used),
-                        mr_format_size(plan->memory_bytes, limit));
-}
-
 static enum mr_status check_memory(struct mr_worker *worker, struct mr_error *err) {
     int64_t bytes = worker->state_bytes + (int64_t)mr_session_pending(worker->session);
     int64_t change = bytes - worker->memory;
