@@ -10,6 +10,7 @@
 
 #define HEADING_EVERY 40 /* rows */
 #define TIME_WIDTH    20
+#define EVENT_WIDTH   24 /* of an event's time, with milliseconds */
 #define STATE_WIDTH   8
 
 struct mr_show {
@@ -77,7 +78,7 @@ static int width_of(const char *name) {
 }
 
 static void print_row_heading(const struct mr_plan *plan) {
-    printf("%-*s", TIME_WIDTH, "time");
+    printf("%-*s", EVENT_WIDTH, "time");
     for (size_t i = 0; i < plan->column_count; i++) {
         printf("  %-*s", width_of(plan->columns[i].name), plan->columns[i].name);
     }
@@ -160,7 +161,7 @@ static void print_field(const struct mr_json_value *row, const char *name) {
 }
 
 static void print_record(const struct mr_plan *plan, const struct mr_json_value *row) {
-    print_text(row, "time", TIME_WIDTH);
+    print_text(row, "time", EVENT_WIDTH);
     for (size_t i = 0; i < plan->column_count; i++) {
         fputs(i > 0 ? "  " : "", stdout);
         print_field(row, plan->columns[i].name);
