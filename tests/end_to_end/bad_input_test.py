@@ -243,6 +243,19 @@ class BadInput(harness.Case):
         self.assertEqual({group: row['n'] for (group, _), row in rows.items()},
                          {('a',): 2, ('7',): 2})
 
+    def test_far_more_groups_than_expected_stop_the_job_at_its_memory_limit_and_nothing_is_lost(self):
+        names = 50_000
+        self.append('events', [(0, None, member(b'"name %d"' % i)) for i in range(names)])
+        _, err = self.millrace('run', self.job(GROUPS + 'memory: 4MiB\n'), '--log', self.log,
+                               '--until-end', '--close', code=1)
+        self.assertIn('the limit (memory) is 4 MiB', err)
+        self.assertIn('group by fewer values', err)
+        account = self.run_job(self.job(GROUPS))
+        self.assertEqual((account.total('read'), account.total('used')), (names, names))
+        rows = self.last_rows('group-rows', ['name'])
+        self.assertEqual(len(rows), names)
+        self.assertEqual({row['n'] for row in rows.values()}, {1})
+
     def test_hostile_frames_become_dead_letters_and_the_rest_counts(self):
         bad = bad_frames()
         values = [frame(0).encode()]
