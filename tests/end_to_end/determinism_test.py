@@ -63,6 +63,13 @@ stats:
 to: [{{topic: rows}}]
 '''
 
+# By no partition key: one stage where the topic has one partition, else two.
+ROOMS = EVENTS.replace('sensor: text,', 'sensor: text, room: text,').replace(
+    'group_by: [sensor]', 'group_by: [room]').replace('every: 10s', 'every: 4s').replace(
+    '  first: first(value)', '  sensors: distinct(sensor)\n  first: first(value)')
+STREAMS = FRAMES.replace('group_by: [device]', 'group_by: [stream]').replace(
+    'every: 10s', 'every: 3s').replace(
+    '  first: first(current)', '  devices: distinct(device)\n  first: first(current)')
 
 CUTS = '''
 job: cuts
@@ -92,11 +99,12 @@ def events(generator, count=20000, sensors=40):
               lambda: -0.0, lambda: None]
     for i in range(count):
         sensor = generator.randrange(sensors)
-        yield {'sensor': f's{sensor}', 'time': START_NS + i // 4 * 10 * SECOND // 1000,
+        yield {'sensor': f's{sensor}', 'room': f'r{sensor % 3}',
+               'time': START_NS + i // 4 * 10 * SECOND // 1000,
                'value': shapes[generator.randrange(len(shapes))]()}
 
 
-def waveforms(generator, devices=6, count=120):
+def waveforms(generator, devices=6, count=120, streams=6):
     """Frames of all devices, in time order; none begins or ends at a window's border."""
     for sequence in range(count):
         for device in range(devices):
@@ -104,7 +112,7 @@ def waveforms(generator, devices=6, count=120):
                         for name in ('current', 'voltage')}
             channels['voltage'][generator.randrange(500)] = float('nan')
             yield frames.Frame(f'd{device}', START_NS + 123 + sequence * SECOND // 2, 1000.0,
-                               device, sequence, channels)
+                               device % streams, sequence, channels)
 
 
 def shuffled(generator, items, time_of):
@@ -152,18 +160,30 @@ class Determinism(harness.Case):
             with self.subTest(name):
                 self.assertEqual(self.outcome(name, job, *variant), base)
 
-    def test_events_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
-        def fill(items, log, partitions):
-            self.produce('events', items, key='sensor', partitions=partitions, log=log)
-        self.compare(EVENTS, list(events(self.generator)), fill, lambda event: event['time'])
+    def fill_events(self, items, log, partitions):
+        self.produce('events', items, key='sensor', partitions=partitions, log=log)
 
-    def test_frames_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
+    def test_events_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
+        self.compare(EVENTS, list(events(self.generator)), self.fill_events,
+                     lambda event: event['time'])
+
+    def test_events_that_are_regrouped_give_the_bytes_of_one_partition(self):
+        self.compare(ROOMS, list(events(self.generator)), self.fill_events,
+                     lambda event: event['time'])
+
+    def compare_frames(self, job, **shape):
         def fill(items, log, partitions):
             self.append('frames', [(int(item.device[1:]) % partitions, item.device.encode(),
                                     encoded[id(item)]) for item in items], partitions, log)
-        items = list(waveforms(self.generator))
+        items = list(waveforms(self.generator, **shape))
         encoded = {id(item): item.encode() for item in items}
-        self.compare(FRAMES, items, fill, lambda frame: frame.start_ns)
+        self.compare(job, items, fill, lambda frame: frame.start_ns)
+
+    def test_frames_give_the_same_bytes_in_any_order_and_any_number_of_partitions(self):
+        self.compare_frames(FRAMES)
+
+    def test_frames_that_are_regrouped_give_the_bytes_of_one_partition(self):
+        self.compare_frames(STREAMS, streams=2, devices=8)
 
     def cut(self, samples, length):
         """The last closed rows when one device's samples come in frames of such a length."""

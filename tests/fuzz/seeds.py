@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the seeds of json_fuzz and frame_fuzz into tests/fuzz/corpus. Those of changelog_fuzz are
-records that the engine has written (three small frames, committed); job_fuzz and case_fuzz begin
-with the job and case files of the repository."""
+"""Writes the seeds of json_fuzz and frame_fuzz into tests/fuzz/corpus. Those of changelog_fuzz and
+delta_fuzz are records that the engine has written (a few small frames, committed); job_fuzz and
+case_fuzz begin with the job and case files of the repository."""
 import pathlib
 import sys
 
