@@ -64,6 +64,9 @@ class Frame:
         """As the engine counts: start + i / rate, rounded to a nanosecond."""
         return self.start_ns + (int(i * 1e9 / self.rate_hz + 0.5) if i else 0)
 
+    def times(self):
+        return [self.time_ns(i) for i in range(len(next(iter(self.channels.values()))))]
+
 
 def seal(body):
     """A body with the checksum that belongs to it."""

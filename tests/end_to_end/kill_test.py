@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """kill -9 at random moments, under load: nothing is lost, nothing is doubled.
 
-One process runs two jobs (events, frames) on two workers while two producers feed it. It is
-killed KILLS times, the producers now and then too. Then it runs to the end, and the oracle
-recomputes every window from what lies in the input topics. MILLRACE_SEED=N repeats a run's
-choices; the moments at which the system schedules the processes remain its own.
+One process runs three jobs (events, frames, and frames that are joined with a table and regrouped)
+on two workers while two producers feed it. It is killed KILLS times, the producers now and then
+too. Then it runs to the end, and the oracle recomputes every window from what lies in the input
+topics. MILLRACE_SEED=N repeats a run's choices; the moments at which the system schedules the
+processes remain its own.
 """
 import os
 import random
@@ -12,9 +13,10 @@ import subprocess
 import time
 import unittest
 
-import changelog
 import harness
 import load
+import verdict
+import versions
 
 KILLS = int(os.environ.get('MILLRACE_KILLS', '300'))
 SEED = int(os.environ.get('MILLRACE_SEED', time.time_ns() % 10**9))
@@ -30,7 +32,8 @@ class Kill(harness.Case):
         self.generator = random.Random(SEED)
         names = {'tag': '', 'more': ''}
         self.jobs = [self.job(load.EVENTS.substitute(names), 'events.yaml'),
-                     self.job(load.FRAMES.substitute(names), 'frames.yaml')]
+                     self.job(load.FRAMES.substitute(names), 'frames.yaml'),
+                     self.job(load.COMPARE.substitute(names), 'compare.yaml')]
 
     def has_topics(self):
         done = subprocess.run([harness.PROGRAM, 'topics', '--log', self.log],
@@ -42,7 +45,7 @@ class Kill(harness.Case):
         runner = self.start('run', *self.jobs, '--log', self.log, '--workers', 2,
                             stderr=subprocess.PIPE)
         try:
-            runner.wait(self.generator.uniform(0.02, 0.3))
+            runner.wait(self.generator.uniform(0.02, 0.45))
         except subprocess.TimeoutExpired:
             runner.kill()
             runner.communicate()
@@ -52,6 +55,8 @@ class Kill(harness.Case):
     def test_nothing_is_lost_or_doubled_by_kill_9(self):
         feeder = load.Feeder(self, 'events', random.Random(SEED + 1))
         feeder.start()
+        announcer = versions.Announcer(self, 'versions', load.DEVICES, random.Random(SEED + 2))
+        announcer.start()
         simulator = load.Simulator(self, 'frames')
         harness.wait_for(self.has_topics, 'the producers to make their topics')
         for kill in range(KILLS):
@@ -63,22 +68,20 @@ class Kill(harness.Case):
                 simulator.start()
         feeder.stop()
         simulator.kill()
+        announcer.stop()
+        announcer.check()
 
-        early = len(self.dump('event-rows')), len(self.dump('frame-rows'))
-        self.assertGreater(min(early), KILLS // 2, 'too few rows came out between the kills')
+        early = [len(self.dump(topic)) for topic in ('event-rows', 'frame-rows', 'compare-rows')]
+        print(f'rows between the kills: {early}', flush=True)
+        self.assertGreater(min(early), KILLS // 4, 'too few rows came out between the kills')
         _, err = self.millrace('run', *self.jobs, '--log', self.log, '--workers', 2,
                                '--until-end', '--close')
-        account = harness.Account(err)
-        events, waves = self.dump('events'), self.dump('frames')
-        self.assertEqual(account.total('read'), len(events) + len(waves))
-        self.assertEqual(account.total('used'), len(events) + len(waves))
-        self.assertEqual(list(feeder.faults(events)), [])
-        for name, group, windows in (('event', 'sensor', load.event_windows(events)),
-                                     ('frame', 'device', load.frame_windows(waves))):
-            rows = load.Rows(self.records(f'{name}-rows'), group)
-            cells = changelog.cells(self.records(f'{name}s-windows-changelog'))
-            self.assertEqual(rows.faults(windows)[:10], [])
-            self.assertEqual(list(changelog.faults(cells, rows, load.RETAIN_NS))[:10], [])
+        found = verdict.Verdict(self, err, harness.Account(err))
+        found.one_stage('event-rows')
+        found.one_stage('frame-rows')
+        found.two_stages()
+        found.faults += feeder.faults(self.records('events'))
+        self.assertEqual(found.faults[:20], [], f'{len(found.faults)} faults')
 
 
 if __name__ == '__main__':

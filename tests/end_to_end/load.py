@@ -77,6 +77,33 @@ FRAME_STATS = {
 }
 
 
+# In two stages: by what a table says of the device.
+COMPARE = string.Template('''
+job: compare$tag
+from: {topic: frames$tag, format: waveform}
+lateness: {grace: 1s}
+join:
+  algo: {topic: versions$tag, key: device, as_of: valid_from}
+commit: 100ms
+group_by: [{algorithm: algo.algorithm}]
+window: {every: 1s}
+stats:
+  n: count
+  devices: distinct(device)
+  mean: mean(current)
+  std: std_pop(current)
+  charge: integral(current)
+  low: min(current)
+  high: max(current)
+  first: first(current)
+  last: last(current)
+  p99: quantile(current, 0.99)
+to: [{topic: compare-rows$tag}]
+$more''')
+COMPARE_STATS = {**{name: stat for name, stat in FRAME_STATS.items() if name != 'values'},
+                 'devices': ('keys', None)}
+
+
 class Feeder(threading.Thread):
     """Feeds lines to one `millrace produce` after another; each start is a run of its own.
 
@@ -180,6 +207,16 @@ def frame_windows(records):
     for record in records:
         frame = frames.decode(record.value)
         windows.add_frame((frame.device,), frame)
+    return windows
+
+
+def compare_windows(records, versions):
+    windows = Windows(SECOND, COMPARE_STATS)
+    for record in records:
+        frame = frames.decode(record.value)
+        times = frame.times()
+        first, changes = versions.of(frame.device, times[0], times[-1])
+        windows.add_frame((first,), frame, [(at, (name,)) for at, name in changes])
     return windows
 
 

@@ -5,6 +5,7 @@ The documented rules in plain Python: exact sums as integers (resolution 2^-128,
 come in blocks of 1,024 whose deviations from their first finite sample are added in 32 lanes.
 Doubles are compared for equality; quantiles with the true element, to within the stated error.
 """
+import bisect
 import math
 import struct
 from collections import defaultdict
@@ -178,54 +179,68 @@ class Measure:
         return math.sqrt(self.spread() / n / (n - 1))
 
 
-class Windows:
-    """Tumbling windows: (group, start) -> how many records or samples, and a Measure per field.
+class Cell:
+    """One (group, window)."""
 
-    stats: row name -> (statistic, field), field None for a bare count; a quantile is
-    ('quantile', field, q, error)."""
+    def __init__(self):
+        self.count, self.measures, self.keys = 0, defaultdict(Measure), set()
+
+    def result(self, stat):
+        if stat == ('count', None):
+            return self.count
+        return len(self.keys) if stat == ('keys', None) else self.measures[stat[1]].result(stat[0])
+
+
+class Windows:
+    """Tumbling windows: (group, start) -> what fell into them.
+
+    stats: row name -> (statistic, field); field None for a bare count and for 'keys', how many
+    different keys came; a quantile is ('quantile', field, q, error)."""
 
     def __init__(self, every_ns, stats):
         self.every_ns = every_ns
         self.stats = stats
         self.fields = {stat[1] for stat in stats.values() if stat[1]}
-        self.cells = defaultdict(lambda: (defaultdict(Measure), [0]))
+        self.cells = defaultdict(Cell)
 
     def add(self, group, time_ns, values):
         """One event; values: field -> number or None."""
-        measures, count = self.cells[group, time_ns - time_ns % self.every_ns]
-        count[0] += 1
+        cell = self.cells[group, time_ns - time_ns % self.every_ns]
+        cell.count += 1
         for name in self.fields:
-            measures[name].add(time_ns, values.get(name))
+            cell.measures[name].add(time_ns, values.get(name))
 
-    def add_frame(self, group, frame):
-        """A frame, cut at window borders; blocks begin at a part's first sample."""
-        times = [frame.time_ns(i) for i in range(len(next(iter(frame.channels.values()))))]
-        at = 0
+    def add_frame(self, group, frame, changes=()):
+        """A frame, cut at window borders and where another group begins: (time, group), ascending.
+        Blocks begin at a part's first sample."""
+        times = frame.times()
+        at, changes = 0, list(changes)
         while at < len(times):
+            while changes and changes[0][0] <= times[at]:
+                group = changes.pop(0)[1]
             start = times[at] - times[at] % self.every_ns
-            part = sum(1 for time in times[at:] if time < start + self.every_ns)
-            measures, count = self.cells[group, start]
-            count[0] += part
-            for i in range(at, at + part, BLOCK):
-                block = slice(i, min(i + BLOCK, at + part))
-                for name in self.fields:
-                    measures[name].add_block(times[block], frame.channels[name][block],
-                                             1 / frame.rate_hz)
-            at += part
+            border = min([start + self.every_ns, *(change[0] for change in changes[:1])])
+            end = bisect.bisect_left(times, border, at)
+            self.add_part(self.cells[group, start], frame, times, slice(at, end))
+            at = end
 
-    def expected(self, cell, stat):
-        measures, count = self.cells[cell]
-        return count[0] if stat[1] is None else measures[stat[1]].result(stat[0])
+    def add_part(self, cell, frame, times, part):
+        cell.count += part.stop - part.start
+        cell.keys.add(frame.device)
+        for i in range(part.start, part.stop, BLOCK):
+            block = slice(i, min(i + BLOCK, part.stop))
+            for name in self.fields:
+                cell.measures[name].add_block(times[block], frame.channels[name][block],
+                                              1 / frame.rate_hz)
 
     def faults_of(self, cell, row):
-        measures, _ = self.cells[cell]
         for name, stat in self.stats.items():
             got = row.get(name, 'nothing')
             if stat[0] == 'quantile':
-                values = sorted(measures[stat[1]].values)
+                values = sorted(self.cells[cell].measures[stat[1]].values)
                 fault = quantile_fault(got, values, *stat[2:])
             else:
-                want = self.expected(cell, stat)
+                want = self.cells[cell].result(stat)
                 fault = None if same(got, want) else f'{got!r}, expected {want!r}'
             if fault:
                 yield f'{cell}: {name}: {fault}'

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Exactly once under fire, on a real broker: engines are killed, stopped and multiplied and the
-broker is restarted and killed while events and frames keep coming. Then the oracle recomputes every
-window from the input topics and compares with the output, bit by bit, and with the changelog.
+broker is restarted and killed while events and frames keep coming. One job groups events by their
+key; another joins frames with a table and groups them by what it says, in two stages. Then the
+oracle recomputes every window from the input topics and compares with the output, bit by bit, and
+with the changelog.
 
     tests/kafka/chaos_test.py                           the portion that scripts/test runs
     MILLRACE_CHAOS=whole tests/kafka/chaos_test.py      the whole; its figures: results.md
@@ -22,9 +24,10 @@ import unittest
 import cluster
 import fleet
 
-import changelog
 import harness
 import load
+import verdict
+import versions
 
 WHOLE = os.environ.get('MILLRACE_CHAOS') == 'whole'
 SEED = int(os.environ.get('MILLRACE_SEED', time.time_ns() % 10**9))
@@ -73,11 +76,11 @@ class Chaos(cluster.Case):
         self.turn = threading.Event()
         names = {'tag': '', 'more': MORE}
         self.jobs = [self.job(load.EVENTS.substitute(names), 'events.yaml'),
-                     self.job(load.FRAMES.substitute(names), 'frames.yaml')]
+                     self.job(load.COMPARE.substitute(names), 'compare.yaml')]
         self.fleet = fleet.Fleet(self, self.jobs, SLOTS)
         self.feeder = load.Feeder(self, 'events', random.Random(SEED + 1), RATE, STEP_MS)
         self.watches = [fleet.Watch(self, 'event-rows', 'sensor', load.SENSORS),
-                        fleet.Watch(self, 'frame-rows', 'device', load.DEVICES)]
+                        fleet.Watch(self, 'compare-rows', 'algorithm', versions.ALGORITHMS)]
 
     def a_broker(self):
         return cluster.own(*BROKER)
@@ -93,6 +96,7 @@ class Chaos(cluster.Case):
 
         def all_have_rows():
             self.fleet.check()
+            self.announcer.check()
             return not lacking()
 
         try:
@@ -106,7 +110,8 @@ class Chaos(cluster.Case):
     def state(self):
         """What the broker knows, for whoever must find out what went wrong."""
         groups = [cluster.tool('kafka-consumer-groups', '--bootstrap-server', self.broker.address,
-                               '--describe', '--group', name)[0] for name in ('events', 'frames')]
+                               '--describe', '--group', name)[0]
+                  for name in ('events', 'compare-regroup', 'compare')]
         return '\n'.join([self.millrace('topics', '--log', self.log)[0], *groups])
 
     # What happens; which one comes next is drawn.
@@ -160,6 +165,9 @@ class Chaos(cluster.Case):
 
     def begin(self):
         self.feeder.start()
+        self.announcer = versions.Announcer(self, 'versions', load.DEVICES,
+                                            random.Random(SEED + 2))
+        self.announcer.start()
         self.simulator = load.Simulator(self, 'frames')
         harness.wait_for(self.has_topics, 'the producers to make their topics')
         for watch in self.watches:
@@ -184,29 +192,14 @@ class Chaos(cluster.Case):
         harness.wait_for(lambda: sum(map(len, self.feeder.sent.values())) >= RECORDS,
                          f'{RECORDS} records', 3600)
 
-    def check(self, account):
+    def check(self, said):
         """Every record was used once, every row is what the oracle says, the changelog agrees."""
-        faults, rows = [], 0
-        faults += self.feeder.faults(self.records('events'))
-        for name, group, recompute in (('event', 'sensor', load.event_windows),
-                                       ('frame', 'device', load.frame_windows)):
-            windows = recompute(self.counted(f'{name}s'))
-            found = load.Rows(self.records(f'{name}-rows'), group)
-            cells = changelog.cells(self.records(f'{name}s-windows-changelog'))
-            faults += found.faults(windows)
-            faults += changelog.faults(cells, found, load.RETAIN_NS)
-            rows += found.count()
-        for outcome in ('read', 'used'):
-            if account.total(outcome) != self.done['records']:
-                faults.append(f'{self.done["records"]} records, {outcome}: '
-                              f'{account.total(outcome)}')
-        self.done['rows'] = rows
-        self.assertEqual(faults[:20], [], f'{len(faults)} faults')
-
-    def counted(self, topic):
-        for record in self.records(topic):
-            self.done['records'] += 1
-            yield record
+        found = verdict.Verdict(self, said, harness.Account(said))
+        found.faults += self.feeder.faults(self.records('events'))
+        found.one_stage('event-rows')
+        found.two_stages()
+        self.done['records'], self.done['rows'] = found.records, found.rows
+        self.assertEqual(found.faults[:20], [], f'{len(found.faults)} faults')
 
     def report(self):
         print(', '.join(f'{name}: {n:,}' for name, n in self.done.items()))
@@ -226,11 +219,13 @@ class Chaos(cluster.Case):
         self.served('everything')
         self.feeder.stop()
         self.simulator.kill()
+        self.announcer.stop()
+        self.announcer.check()
         self.fleet.end(list(self.fleet.running))
         _, err = self.millrace('run', *self.jobs, '--log', self.log, '--workers', 2,
                                '--until-end', '--close')
         try:
-            self.check(harness.Account(err))
+            self.check(err)
         finally:
             self.report()
 
