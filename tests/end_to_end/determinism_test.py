@@ -39,6 +39,8 @@ stats:
   p50: median(value)
   p99: quantile(value, 0.99)
   digest: digest(value, error=0.5%)
+  different: distinct(value, error=10%)
+  different_set: distinct_sketch(value, error=10%)
 to: [{{topic: rows}}]
 '''
 
@@ -60,6 +62,8 @@ stats:
   last: last(current)
   energy: integral(power)
   digest: digest(power)
+  devices: distinct_sketch(device)
+  levels: distinct_sketch(current, error=10%)
 to: [{{topic: rows}}]
 '''
 
