@@ -317,3 +317,16 @@ enum mr_status mr_restore_step(struct mr_task *task, int64_t timeout_ns, bool *c
     }
     return status;
 }
+
+/* An offset that the topic does not have (any more) is the job's to forget, and nobody else's. */
+enum mr_status mr_restore_start(struct mr_task *task, struct mr_error *err) {
+    struct mr_error reason = {""};
+    enum mr_status status = mr_session_start(task->session, &task->source, task->offset, &reason);
+    if (status == MR_REJECT) {
+        return mr_error_set(err, status,
+                            "job %s cannot go on where it was: %s. Run it with --reset to forget "
+                            "its state and read the input from the start (its output topics stay)",
+                            task->plan->job, reason.text);
+    }
+    return status == MR_OK ? MR_OK : mr_error_set(err, status, "%s", reason.text);
+}

@@ -65,9 +65,9 @@ struct mr_trimmer { /* zeroed at first */
 /* After a commit. */
 void mr_trim_some(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
                   uint32_t partitions);
-/* After the last commit of a run to the end. */
-void mr_trim_all(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
-                 uint32_t partitions);
+/* After the last commit of a run to the end; `alone`: no other worker can be reading. */
+void mr_trim_last(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
+                  uint32_t partitions, bool alone);
 /* For a reset: empties it, if it is there. */
 enum mr_status mr_trim_topic(struct mr_log *log, const char *topic, struct mr_error *err);
 

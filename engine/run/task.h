@@ -57,8 +57,8 @@ struct mr_task {
     struct mr_operator *chain;
     struct mr_ship *ship;   /* upstream only   */
     struct mr_merge *merge; /* downstream only */
-    int64_t trimmed;        /* downstream: the offset when its topic was trimmed last: what goes
-                               the next time; 0: not yet */
+    int64_t trimmed;        /* downstream: the offset when its topic was trimmed last, or when it
+                               began: what goes the next time */
     int64_t trimmed_ns;     /* steady clock     */
     struct mr_arena *arena; /* of one message                                          */
 
@@ -135,6 +135,8 @@ enum mr_status mr_restore_begin(struct mr_task *task, const struct mr_event *ass
 /* One batch of the changelog, if there is one within the timeout: *came. */
 enum mr_status mr_restore_step(struct mr_task *task, int64_t timeout_ns, bool *came,
                                struct mr_error *err);
+/* Then its records begin to come. */
+enum mr_status mr_restore_start(struct mr_task *task, struct mr_error *err);
 void mr_restore_tell(const struct mr_task *task, struct mr_log *log); /* how far it is */
 void mr_restore_destroy(struct mr_restore *restore);                  /* accepts NULL  */
 #define MR_LAYOUT_KEY "l" /* the changelog record that holds the plan's layout as text */

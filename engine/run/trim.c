@@ -4,9 +4,9 @@
  *                       ^ trimmed                     ^ goes next       ^ offset
  *
  * Not more often than needed: one partition a commit, each after TRIM_NS; and not up to the offset,
- * but up to where it was the last time, so that a worker that has just lost the partition and does
- * not know it yet still finds what it reads. A log that refuses is told of once: the job is right
- * without, and its topic grows. */
+ * but up to where it was the last time, or when the task began, so that a worker that has just lost
+ * the partition and does not know it yet still finds what it reads. A log that refuses is told of
+ * once: the job is right without, and its topic grows. */
 #include "engine/run/stage.h"
 
 #define TRIM_NS (10 * MR_SECOND)
@@ -50,11 +50,13 @@ void mr_trim_some(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task
     }
 }
 
-void mr_trim_all(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
-                 uint32_t partitions) {
+void mr_trim_last(struct mr_trimmer *trimmer, struct mr_log *log, struct mr_task *const *tasks,
+                  uint32_t partitions, bool alone) {
     for (uint32_t p = 0; p < partitions; p++) {
-        if (tasks[p] && tasks[p]->merge && tasks[p]->offset > 0) {
-            trim(trimmer, log, tasks[p], tasks[p]->offset);
+        const struct mr_task *task = tasks[p] && tasks[p]->merge ? tasks[p] : NULL;
+        int64_t before = !task ? 0 : alone ? task->offset : task->trimmed;
+        if (before > 0) {
+            trim(trimmer, log, task, before);
         }
     }
 }

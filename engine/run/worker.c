@@ -192,22 +192,20 @@ static enum mr_status set_until(struct mr_worker *worker, struct mr_task *task,
                : MR_OK;
 }
 
-/* An offset that the topic does not have (any more) is the job's to forget, and nobody else's. */
-static enum mr_status start_reading(struct mr_worker *worker, struct mr_task *task,
-                                    struct mr_error *err) {
-    struct mr_error reason = {""};
-    enum mr_status status = mr_session_start(worker->session, &task->source, task->offset, &reason);
-    if (status == MR_REJECT) {
-        return mr_error_set(err, status,
-                            "job %s cannot go on where it was: %s. Run it with --reset to forget "
-                            "its state and read the input from the start (its output topics stay)",
-                            worker->plan->job, reason.text);
-    }
-    return status == MR_OK ? MR_OK : mr_error_set(err, status, "%s", reason.text);
-}
-
 static bool at_end(const struct mr_task *task) {
     return !task->restore && (task->offset >= task->until || task->reached >= task->until);
+}
+
+/* The place where a task of the second stage goes on may have been trimmed since we were told of
+ * it, by a worker that had the partition in between. Asked again, the log knows how far that one
+ * came. */
+static bool asks_again(struct mr_worker *worker) {
+    if (worker->plan->role != MR_DOWNSTREAM || ++worker->failures >= FAILURES_MAX) {
+        return false;
+    }
+    forget_tasks(worker);
+    mr_session_abort(worker->session);
+    return true;
 }
 
 static enum mr_status restored(struct mr_worker *worker, struct mr_task *task,
@@ -217,7 +215,8 @@ static enum mr_status restored(struct mr_worker *worker, struct mr_task *task,
     if (status == MR_OK && at_end(task)) {
         place(worker, task->source.partition, MR_AT_END);
     }
-    return status == MR_OK ? start_reading(worker, task, err) : status;
+    status = status == MR_OK ? mr_restore_start(task, err) : status;
+    return status == MR_REJECT && asks_again(worker) ? MR_OK : status;
 }
 
 static void tell_restoring(struct mr_worker *worker, const struct mr_task *task) {
@@ -478,7 +477,8 @@ enum mr_status mr_worker_finish(struct mr_worker *worker, struct mr_error *err) 
     enum mr_commit outcome = commit(worker, &reason);
     if (outcome == MR_COMMITTED && (done || worker->failures == 0)) {
         if (done) {
-            mr_trim_all(&worker->trimmer, worker->log, worker->tasks, worker->partitions);
+            bool alone = worker->options.workers == 1 && !worker->options.instance;
+            mr_trim_last(&worker->trimmer, worker->log, worker->tasks, worker->partitions, alone);
         }
         return MR_OK;
     }

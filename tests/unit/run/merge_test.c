@@ -24,6 +24,18 @@ static void rule_1_when_all_are_idle_the_largest_watermark_counts(void **state) 
     expect_rows(f, 1, "\"n\":2,\"sum\":3.0");
 }
 
+/* With its marker first, [0, 10) would be closed and dropped before its part of it is there. */
+static void rule_1_markers_follow_their_deltas(void **state) {
+    struct fixture *f = *state;
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        send(f, p, "{\"t\":5,\"v\":1}");
+        send(f, p, "{\"t\":60,\"v\":1}");
+    }
+    run_until(f, 1);
+    expect_rows(f, 1, "\"n\":2");
+    assert_int_equal(counts(f->down).samples.late, 0);
+}
+
 static void rule_2_a_partition_that_never_spoke_holds_the_watermark(void **state) {
     struct fixture *f = *state;
     send(f, 0, "{\"t\":60,\"v\":1}");
@@ -169,6 +181,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ON_A_LOG(rule_1_the_slowest_partition_holds_the_watermark),
         ON_A_LOG(rule_1_when_all_are_idle_the_largest_watermark_counts),
+        ON_A_LOG(rule_1_markers_follow_their_deltas),
         ON_A_LOG(rule_2_a_partition_that_never_spoke_holds_the_watermark),
         ON_A_LOG(rule_2_an_empty_partition_says_that_it_is_idle),
         ON_A_LOG(rule_3_an_idle_marker_is_believed_for_a_lease_only),
