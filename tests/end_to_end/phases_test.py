@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""The recorded traces again, but whole: what a sample belongs to is said by a second topic.
+"""The recorded traces again, as frames; what a sample belongs to is said by a second topic.
 
-Four traces of one board, one after another, as waveform frames that know nothing of the published
-windows. A topic of phases tells from when on which window ran; the job joins the two and groups by
-the phase. So every published border lies inside a frame, which the join has to cut at the sample.
+Whole traces: frames know nothing of the published windows. A topic of phases tells from when on
+which window ran; the job joins the two and groups by the phase. So every published border lies
+inside a frame, which the join has to cut at the sample.
+
+Two algorithms: two of the traces are of the same task. Published window by window, a minute each,
+the job algorithm-compare says which one used less.
 
 The samples are microjoules at 1 kHz, which is power in mW; its integral is in mJ.
 """
 import csv
-import json
 import unittest
 
 import energies_test
@@ -97,6 +99,34 @@ class Phases(harness.Case):
             self.assertEqual(row['samples'], end - first)
             self.assertAlmostEqual(row['covered_s'], (end - first) / RATE_HZ, places=9)
             self.assertLessEqual(abs(row['energy_mj'] * 1000 - energy_uj), TOLERANCE_UJ, row)
+
+
+    def test_two_algorithms_on_one_board_are_compared_as_published(self):
+        files = {'CNV-W1A1': 'pynq-z2_ic_CNV-W1A1.bin', 'RN07': 'pynq-z2_ic_RN07.bin'}
+        windows, entries, records, want = published(), [], [], {}
+        for minute, window in enumerate(('2', '4', '6', '8', '10')):
+            minute_ns = START_NS + minute * MINUTE
+            for algorithm, offset_ns in (('CNV-W1A1', 0), ('RN07', 30 * SECOND)):
+                first, end, energy_uj = windows[files[algorithm], window]
+                samples = trace(files[algorithm])[first:end]
+                entries.append((minute_ns + offset_ns, algorithm))
+                records += cut(samples, minute_ns + offset_ns + 7 * SECOND, len(records),
+                               ('current', 'voltage'))
+                want[(algorithm,), minute_ns] = (end - first, energy_uj)
+
+        self.produce_entries('algorithm-metadata', 'algorithm', entries)
+        self.append('waveforms', records, partitions=2)  # so the job regroups
+        account = self.run_job(harness.ROOT / 'jobs/algorithm-compare.yaml')
+        self.assertEqual(account.total('used'), len(records))
+        rows = self.last_rows('algorithm-compare', ['algorithm'])
+        self.assertEqual(set(rows), set(want))
+        for cell, (samples, energy_uj) in want.items():
+            row = rows[cell]
+            self.assertEqual((row['devices'], row['samples']), (1, samples))
+            self.assertLessEqual(abs(row['energy_j'] * 1000 - energy_uj), TOLERANCE_UJ, row)
+        for minute_ns in {minute_ns for _, minute_ns in want}:
+            cnv, rn07 = (rows[(algorithm,), minute_ns]['energy_j'] for algorithm in files)
+            self.assertLess(cnv, rn07)
 
 
 if __name__ == '__main__':
