@@ -15,6 +15,9 @@
 
 #include <millrace/json.h>
 
+#define ROW_MAX (4 << 20) /* bytes of a record's row, which `let` may make longer than the record  \
+                           */
+
 static void put_string(struct mr_buffer *out, struct mr_slice text) {
     mr_buffer_reserve(out, 6 * text.length + 2);
     out->length += mr_json_write_string(out->data + out->length, text);
@@ -154,6 +157,10 @@ enum mr_status mr_row_pass(struct mr_task *task, const struct mr_record *record,
         put_value(out, &record->values[plan->columns[i].slot]);
     }
     mr_buffer_add(out, "}", 1);
+    if (out->length > ROW_MAX) {
+        return mr_error_set(err, MR_REJECT, "its row would be %zu bytes long, more than %d",
+                            out->length, ROW_MAX);
+    }
     struct mr_append append = {.timestamp_ns = record->start_ns,
                                .key = task->message->key,
                                .partition = task->source.partition};

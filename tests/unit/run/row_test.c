@@ -8,10 +8,11 @@
 
 #define PARTITIONS 3
 
-static const char job[] = "job: j\n"
-                          "from: {topic: in, format: json, timestamp: {field: t, unit: s},\n"
-                          "       fields: {v: number}}\n"
-                          "to: [{topic: out}, {topic: again}]\n";
+#define HEAD "job: j\nfrom: {topic: in, format: json, timestamp: {field: t, unit: s},\n"
+static const char job[] = HEAD "       fields: {v: number}}\nto: [{topic: out}, {topic: again}]\n";
+/* Its rows are five times as long as its records. */
+static const char longer[] = HEAD "       fields: {s: text}}\nlet: {a: s, b: s, c: s, d: s}\n"
+                                  "to: [{topic: out}]\n";
 
 struct fixture {
     struct mr_clock clock;
@@ -21,15 +22,20 @@ struct fixture {
     struct mr_error err;
 };
 
+static void load(struct fixture *f, const char *text) {
+    struct mr_faults faults = {0};
+    mr_plan_destroy(f->plan);
+    assert_int_equal(mr_job_load_text("j.yaml", mr_slice_of(text), &f->plan, &faults), MR_OK);
+    mr_faults_finish(&faults);
+}
+
 static int set_up(void **state) {
     struct fixture *f = *state = mr_allocate(sizeof *f);
     struct mr_topic input = {
         .name = "in", .partitions = PARTITIONS, .retention_ns = -1, .retention_bytes = -1};
     struct mr_session_options producer = {0};
-    struct mr_faults faults = {0};
     f->clock = mr_virtual_clock(1000 * MR_SECOND);
-    assert_int_equal(mr_job_load_text("j.yaml", mr_slice_of(job), &f->plan, &faults), MR_OK);
-    mr_faults_finish(&faults);
+    load(f, job);
     assert_int_equal(
         mr_log_open("memory:", &(struct mr_log_options){.make = true}, &f->clock, &f->log, &f->err),
         MR_OK);
@@ -123,11 +129,42 @@ static void a_second_run_writes_no_row_again(void **state) {
     assert_int_equal(read_rows(f, "out", 2, check_keyed), 1);
 }
 
+static void check_short(const struct mr_message *row, size_t i) {
+    assert_int_equal(i, 0);
+    assert_true(row->value.length > 5 * 500000);
+}
+
+static void check_too_long(const struct mr_message *letter, size_t i) {
+    assert_int_equal(i, 0);
+    assert_true(
+        mr_slice_equal(letter->headers[0].value,
+                       mr_slice_of("its row would be 5000076 bytes long, more than 4194304")));
+}
+
+static void a_record_whose_row_would_be_too_long_is_a_dead_letter(void **state) {
+    struct fixture *f = *state;
+    struct mr_buffer text = {0};
+    static const size_t lengths[] = {1000000, 500000};
+    load(f, longer);
+    for (int i = 0; i < 2; i++) {
+        text.length = 0;
+        mr_buffer_format(&text, "{\"t\":5,\"s\":\"%0*d\"}", (int)lengths[i], 0);
+        mr_buffer_add(&text, "", 1);
+        send(f, 0, (struct mr_slice){0}, text.data);
+    }
+    run(f);
+    assert_int_equal(read_rows(f, "out", 0, check_short), 1);
+    assert_int_equal(read_rows(f, "j-dead-letters", 0, check_too_long), 1);
+    mr_buffer_finish(&text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             a_row_has_key_and_partition_of_its_record_and_the_event_time, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_second_run_writes_no_row_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_record_whose_row_would_be_too_long_is_a_dead_letter,
+                                        set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
