@@ -15,8 +15,9 @@
 
 #include <millrace/json.h>
 
-#define ROW_MAX (4 << 20) /* bytes of a record's row, which `let` may make longer than the record  \
-                           */
+#define ROW_MAX                                                                                    \
+    (4 << 20) /* bytes of a record's row, which `let` may make longer than the record              \
+               */
 
 static void put_string(struct mr_buffer *out, struct mr_slice text) {
     mr_buffer_reserve(out, 6 * text.length + 2);
