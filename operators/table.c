@@ -3,8 +3,9 @@
 #include "operators/operators.h"
 
 const struct mr_operator_type *const mr_operator_types[] = {
-    &mr_duplicates_operator,  &mr_asof_operator,   &mr_let_operator,  &mr_where_operator,
-    &mr_transitions_operator, &mr_window_operator, &mr_pass_operator, NULL,
+    &mr_duplicates_operator, &mr_asof_operator,        &mr_let_operator,
+    &mr_where_operator,      &mr_transitions_operator, &mr_hold_operator,
+    &mr_window_operator,     &mr_pass_operator,        NULL,
 };
 
 const struct mr_window_type *const mr_window_types[] = {
@@ -13,8 +14,11 @@ const struct mr_window_type *const mr_window_types[] = {
 };
 
 const struct mr_aggregate_type *const mr_aggregate_types[] = {
-    &mr_count_aggregate,    &mr_moments_aggregate, &mr_extremes_aggregate, &mr_ends_aggregate,
-    &mr_integral_aggregate, &mr_digest_aggregate,  &mr_distinct_aggregate, NULL,
+    &mr_count_aggregate,    &mr_moments_aggregate,
+    &mr_extremes_aggregate, &mr_ends_aggregate,
+    &mr_integral_aggregate, &mr_digest_aggregate,
+    &mr_distinct_aggregate, &mr_held_aggregate,
+    &mr_rises_aggregate,    NULL,
 };
 
 const struct mr_codec_type *const mr_codec_types[] = {

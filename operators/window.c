@@ -5,6 +5,9 @@
  *   parts    |   12 kept    |      16 kept     |  4 |       one span each, judged by itself
  *   blocks   per field: at most 1,024 kept samples, one summary each, all aggregates of the field
  *
+ * What `hold` has made of events comes as pieces of one group and span and goes to the aggregates
+ * that weigh by time; to these the events themselves do not go.
+ *
  * Frames are never exploded into records: a block is read where it lies unless `where` has taken
  * something out of it; then the kept samples are moved together first. */
 #include "operators/kernels/kernels.h"
@@ -239,7 +242,7 @@ static void add_event(struct mr_operator *op, const struct mr_record *record,
         if (i == 0 || measure->slot != measures->items[i - 1].slot) {
             there = take_value(op, measure->slot, &summary, &part);
         }
-        if (there) {
+        if (there && measure->aggregate->feed == MR_FEED_SAMPLES) {
             measure->aggregate->add(&accumulators[i], measure->settings, &part);
         }
     }
@@ -257,14 +260,36 @@ static enum mr_status process_event(struct mr_operator *op, const struct mr_reco
     struct mr_accumulator *accumulators = mr_cell(op, group, span, 1);
     if (accumulators) {
         add_event(op, record, accumulators);
+    } else if (record->taken) {
+        mr_account_late_as_used(op, 1);
     }
     return MR_OK;
+}
+
+/* What `hold` made of events: it knows the group and the span already. */
+static void add_held(struct mr_operator *op, const struct mr_held *held) {
+    const struct mr_measures *measures = mr_measures(op);
+    const struct mr_part part = {.held = held, .n = held->n};
+    struct mr_accumulator *accumulators = mr_cell(op, held->group, held->span, 0);
+    if (!accumulators) {
+        mr_account_held_late(op, held->n);
+    }
+    for (size_t i = 0; accumulators && i < measures->count; i++) {
+        const struct mr_measure *measure = &measures->items[i];
+        if (measure->slot == held->slot && measure->aggregate->feed == held->feed) {
+            measure->aggregate->add(&accumulators[i], measure->settings, &part);
+        }
+    }
 }
 
 static enum mr_status process(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err) {
     struct mr_slice group;
     struct mr_span span;
+    if (record->held) {
+        add_held(op, record->held);
+        return MR_OK;
+    }
     if (record->rate_hz == 0 && record->samples == 1 && !record->mask) {
         return process_event(op, record, err);
     }

@@ -38,6 +38,7 @@ static void add_partition(void *arg, const struct mr_partition *source,
     add_tally(sum, &sum->counters.records, &counters->records);
     add_tally(sum, &sum->counters.samples, &counters->samples);
     sum->counters.revisions += counters->revisions;
+    sum->counters.held_late += counters->held_late;
     for (size_t i = 0; i < MR_GAP_FIELDS; i++) {
         sum->counters.gaps[i] += counters->gaps[i];
     }
@@ -111,6 +112,7 @@ void mr_case_counts(const struct mr_plan *plan, struct mr_worker *const *workers
         second = sum_up(workers[1]);
         put_tally(out, "regrouped.", &second.counters.samples);
     }
-    mr_buffer_format(out, "\"revisions\":%" PRIu64 "}",
+    mr_buffer_format(out, "\"held_late\":%" PRIu64 ",\"revisions\":%" PRIu64 "}",
+                     sum.counters.held_late + second.counters.held_late,
                      sum.counters.revisions + second.counters.revisions);
 }

@@ -44,10 +44,16 @@ static void add(const struct mr_measure *measure, struct mr_accumulator *accumul
     struct mr_summary summary = summarise(values, count);
     struct mr_record record = {.samples = count, .rate_hz = 1, .last_ns = (count - 1) * MR_SECOND};
     struct mr_part part = {.n = count, .seconds = 1, .record = &record};
+    int64_t ns[MR_BLOCK];
+    struct mr_held held = {.n = count, .x = values, .from = values, .ns = ns};
+    for (uint32_t i = 0; i < count; i++) {
+        ns[i] = MR_SECOND;
+    }
     if (measure->slot >= 0) {
         part.f64 = values;
         part.summary = &summary;
     }
+    part.held = measure->aggregate->feed != MR_FEED_SAMPLES ? &held : NULL;
     measure->aggregate->add(accumulator, measure->settings, &part);
 }
 
@@ -410,6 +416,16 @@ static void print_load(const struct mr_plan *plan, uint32_t partitions, const st
     }
 }
 
+static void print_held(const struct mr_plan *plan, FILE *out) {
+    for (size_t i = 0; i < plan->step_count; i++) {
+        if (plan->steps[i].type->place == MR_PLACE_HOLD) {
+            fprintf(out, "  and for each key and field that is held: its values of the last ");
+            print_duration(plan->lateness.grace_ns, out);
+            fprintf(out, " and some 64 more, 24 bytes each\n");
+        }
+    }
+}
+
 static void print_state(const struct mr_plan *plan, uint64_t groups, uint32_t partitions,
                         FILE *out) {
     struct sizes cell = sizes_of_cell(plan);
@@ -424,6 +440,7 @@ static void print_state(const struct mr_plan *plan, uint64_t groups, uint32_t pa
         print_measure(plan, &plan->measures.items[i], out);
     }
     print_sizes("one group and window, in all", &cell, out);
+    print_held(plan, out);
     fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
     print_load(plan, partitions, &load, &cell, out);
 }

@@ -13,8 +13,7 @@
 
 /* Words of later versions: a person who has read of them deserves more than "unknown". */
 static const char *const later[] = {
-    "hold",     "hop",       "session",  "zone",     "rekey",
-    "postgres", "dashboard", "increase", "coverage", NULL,
+    "hop", "session", "zone", "rekey", "postgres", "dashboard", NULL,
 };
 
 bool mr_is_for_later(const char *word) {
@@ -258,6 +257,7 @@ static void load_root(struct mr_loader *loader) {
     mr_forms_load(loader, mr_input_forms, loader->root);
     mr_operators_load(loader);
     mr_forms_load(loader, mr_result_forms, loader->root);
+    mr_hold_finish(loader);
     mr_columns_check(loader);
     mr_topics_check(loader);
     if (!mr_has_window(loader)) {

@@ -139,7 +139,13 @@ void mr_join_schema(struct mr_buffer *out, const struct mr_operator_type *type);
 
 /* ---- Statistics and results ----------------------------------------------------------------- */
 void mr_stats_load(struct mr_loader *loader, const struct mr_node *node);
-const struct mr_result *mr_result_find(const char *name, const struct mr_aggregate_type **type);
+/* For events, what is weighed by time is found with the aggregates of what `hold` makes. */
+const struct mr_result *mr_result_find(const char *name, bool events,
+                                       const struct mr_aggregate_type **type);
+/* Whether a page lists the name here: a name that two aggregates have is listed once. */
+bool mr_result_is_listed(const struct mr_aggregate_type *type, const struct mr_result *result);
+/* Settles the step `hold`, once the statistics are known. */
+void mr_hold_finish(struct mr_loader *loader);
 
 /* ---- Checks and the rest of the plan -------------------------------------------------------- */
 void mr_job_name_check(struct mr_loader *loader, const struct mr_node *node, const char *name,

@@ -6,6 +6,7 @@
  *   window tumbling every=1m                 (or: no window)
  *   group device=device
  *   duplicates by=device,stream,sequence
+ *   hold by=device
  *   measure count v1
  *   measure moments v1 power
  *   measure digest v1 power m=6
@@ -103,6 +104,10 @@ static void add_window(struct mr_buffer *out, const struct mr_plan *plan) {
 static void add_identity(struct mr_buffer *out, const struct mr_loader *loader,
                          const struct mr_step *step) {
     const struct mr_option *options = step->type->options;
+    if (step->type->place == MR_PLACE_HOLD) {
+        const char *name = loader->plan->input.key_name;
+        mr_buffer_format(out, "%s by=%s\n", step->type->name, name ? name : "key");
+    }
     for (const struct mr_option *o = options; o && o->name; o++) {
         const void *member = (const char *)step->options + o->offset;
         const struct mr_slots *slots = member;

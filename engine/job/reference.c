@@ -128,7 +128,13 @@ static void print_windows(FILE *out) {
     }
 }
 
-static void print_result(const struct mr_result *result, FILE *out) {
+static void print_result(const struct mr_aggregate_type *type, const struct mr_result *result,
+                         FILE *out) {
+    static const char *const needs[] = {
+        [MR_FEED_SAMPLES] = "",
+        [MR_FEED_HELD] = "events, whose values `hold`; or samples at a fixed rate",
+        [MR_FEED_RISES] = "events with readings of a counter",
+    };
     fprintf(out, "| `%s", result->name);
     if (result->field_required) {
         fprintf(out, "(field");
@@ -139,8 +145,7 @@ static void print_result(const struct mr_result *result, FILE *out) {
     } else if (result->field_allowed) {
         fprintf(out, "`, `%s(field)", result->name);
     }
-    fprintf(out, "` | %s | %s |\n", result->summary,
-            result->needs_rate ? "samples at a fixed rate" : "");
+    fprintf(out, "` | %s | %s |\n", result->summary, needs[type->feed]);
 }
 
 static void print_stats(FILE *out) {
@@ -149,7 +154,9 @@ static void print_stats(FILE *out) {
             "accumulator.\n\n| statistic | result | needs |\n| --- | --- | --- |\n");
     for (const struct mr_aggregate_type *const *type = mr_aggregate_types; *type; type++) {
         for (const struct mr_result *result = (*type)->results; result->name; result++) {
-            print_result(result, out);
+            if (mr_result_is_listed(*type, result)) {
+                print_result(*type, result, out);
+            }
         }
     }
 }

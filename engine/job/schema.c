@@ -172,8 +172,10 @@ void mr_schema_stats(struct mr_buffer *out) {
     const char *separator = "";
     for (const struct mr_aggregate_type *const *type = mr_aggregate_types; *type; type++) {
         for (const struct mr_result *result = (*type)->results; result->name; result++) {
-            mr_buffer_format(&pattern, "%s%s", separator, result->name);
-            separator = "|";
+            if (mr_result_is_listed(*type, result)) {
+                mr_buffer_format(&pattern, "%s%s", separator, result->name);
+                separator = "|";
+            }
         }
     }
     mr_buffer_format(out,

@@ -82,16 +82,22 @@ static bool read_call(struct call *call) {
 /* ---- The function -----------------------------------------------------------------------------
  */
 
-const struct mr_result *mr_result_find(const char *name, const struct mr_aggregate_type **type) {
+const struct mr_result *mr_result_find(const char *name, bool events,
+                                       const struct mr_aggregate_type **type) {
     for (const struct mr_aggregate_type *const *a = mr_aggregate_types; *a; a++) {
         for (const struct mr_result *result = (*a)->results; result->name; result++) {
-            if (strcmp(result->name, name) == 0) {
+            bool fits = !result->timed || events == ((*a)->feed != MR_FEED_SAMPLES);
+            if (fits && strcmp(result->name, name) == 0) {
                 *type = *a;
                 return result;
             }
         }
     }
     return NULL;
+}
+
+bool mr_result_is_listed(const struct mr_aggregate_type *type, const struct mr_result *result) {
+    return !result->timed || type->feed != MR_FEED_SAMPLES;
 }
 
 static void refuse_function(struct mr_loader *loader, const struct mr_node *part,
@@ -101,12 +107,20 @@ static void refuse_function(struct mr_loader *loader, const struct mr_node *part
     for (const struct mr_aggregate_type *const *a = mr_aggregate_types; *a; a++) {
         for (const struct mr_result *result = (*a)->results; result->name && count < 127;
              result++) {
-            names[count++] = result->name;
+            if (mr_result_is_listed(*a, result)) {
+                names[count++] = result->name;
+            }
         }
     }
     names[count] = NULL;
+    const struct mr_aggregate_type *type;
     if (mr_is_for_later(name)) {
         mr_node_fault(loader, part, NULL, "this version does not have `%s` yet", name);
+    } else if (mr_result_find(name, loader->arrays, &type)) {
+        mr_node_fault(loader, part, NULL,
+                      "`%s` is of counters, one reading an event; this job has samples at a fixed "
+                      "rate",
+                      name);
     } else {
         mr_node_fault(loader, part, mr_did_you_mean(loader, name, names),
                       "there is no statistic `%s`", name);
@@ -116,7 +130,6 @@ static void refuse_function(struct mr_loader *loader, const struct mr_node *part
 static bool check_shape(struct mr_loader *loader, const struct call *call,
                         const struct mr_result *result) {
     const struct mr_node *node = call->node;
-    bool has_rate = loader->arrays;
     if (result->field_required && !call->has_field) {
         mr_node_fault(loader, node, NULL, "`%s` needs a field: %s(power)", result->name,
                       result->name);
@@ -124,13 +137,6 @@ static bool check_shape(struct mr_loader *loader, const struct call *call,
     }
     if (call->has_field && !result->field_allowed && !result->field_required) {
         mr_node_fault(loader, node, NULL, "`%s` takes no field", result->name);
-        return false;
-    }
-    if (result->needs_rate && !has_rate) {
-        mr_node_fault(loader, node, NULL,
-                      "`%s` needs samples at a fixed rate; for single events it needs to know how "
-                      "long a value holds (`hold`), which this version does not have yet",
-                      result->name);
         return false;
     }
     return true;
@@ -278,7 +284,7 @@ static void add_stat(struct mr_loader *loader, const struct mr_node *node) {
         return;
     }
     const char *name = text_of(loader, &call, call.function);
-    const struct mr_result *result = mr_result_find(name, &type);
+    const struct mr_result *result = mr_result_find(name, !loader->arrays, &type);
     if (!result) {
         struct mr_node part = mr_node_part(loader, node, call.function.at, call.function.length);
         refuse_function(loader, &part, name);

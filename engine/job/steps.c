@@ -263,6 +263,9 @@ static bool is_wanted(const struct mr_loader *loader, const struct mr_operator_t
     if (type->place >= MR_PLACE_WINDOW) {
         return (type->place == MR_PLACE_WINDOW) == mr_has_window(loader);
     }
+    if (type->place == MR_PLACE_HOLD && !loader->arrays && mr_has_window(loader)) {
+        return true; /* mr_hold_finish takes it out where no statistic needs it */
+    }
     return section || (type->place == MR_PLACE_DUPLICATES && frames);
 }
 

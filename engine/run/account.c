@@ -1,10 +1,10 @@
 /* Counters, and the note: what is committed beside an offset.
  *
- *   "2 R T H  12 counters of tally  revisions
+ *   "2 R T H  12 counters of tally  revisions  held_late
  *      tables  {name, position, 5 counters of its tally} for each  gaps..."
  *
  * decimal, separated by spaces. A table is known by its name: the job may have others now. Version
- * 1 had no tables, and is read too.
+ * 1 had neither tables nor held_late, and is read too.
  *
  * Plain text, because Kafka keeps offset metadata as a string; 2 KB at most. The counters
  * travel with the offset, so the identities hold after a crash too. */
@@ -99,7 +99,8 @@ struct mr_slice mr_note_write(struct mr_task *task) {
                      task->times.stream_ns, task->times.watermark_ns, task->times.horizon_ns);
     write_tally(note, &task->counters.records);
     write_tally(note, &task->counters.samples);
-    mr_buffer_format(note, " %" PRIu64, task->counters.revisions);
+    mr_buffer_format(note, " %" PRIu64 " %" PRIu64, task->counters.revisions,
+                     task->counters.held_late);
     write_tables(task, note);
     for (size_t i = 0; i < gap_fields(task->plan); i++) {
         mr_buffer_format(note, " %" PRIu64, task->counters.gaps[i]);
@@ -183,6 +184,7 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     read_tally(&at, &bad, &task->counters.samples);
     task->counters.revisions = (uint64_t)next(&at, &bad);
     if (version > 1) {
+        task->counters.held_late = (uint64_t)next(&at, &bad);
         read_tables(task, &at, &bad);
     }
     for (size_t i = 0; !bad && *at && i < MR_GAP_FIELDS; i++) {
@@ -235,5 +237,10 @@ void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *so
     if (counters->revisions > 0) {
         mr_note("job %s: %s/%u revisions: %" PRIu64 " parts of records fell into closed windows",
                 plan->job, source->topic, source->partition, counters->revisions);
+    }
+    if (counters->held_late > 0) {
+        mr_note("job %s: %s/%u held too late: %" PRIu64 " values or pieces of intervals lay before "
+                "what had been emitted, and are missing from statistics over time",
+                plan->job, source->topic, source->partition, counters->held_late);
     }
 }

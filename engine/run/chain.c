@@ -136,7 +136,7 @@ struct sweep {
 static bool visit_cell(void *arg, struct mr_cell *cell) {
     struct sweep *sweep = arg;
     struct mr_slice key = mr_cell_group(cell);
-    if (!cell->keyed || key.data[0] != (char)sweep->op->type->place) {
+    if (key.data[0] != (char)sweep->op->type->place) {
         return true;
     }
     return sweep->visit(sweep->op, (struct mr_slice){key.data + 1, key.length - 1},
@@ -147,7 +147,7 @@ void mr_keyed_sweep(struct mr_operator *op,
                     bool (*visit)(struct mr_operator *op, struct mr_slice key,
                                   struct mr_accumulator *cell)) {
     struct sweep sweep = {op, visit};
-    mr_store_sweep(op->task->store, visit_cell, &sweep);
+    mr_store_sweep_keyed(op->task->store, visit_cell, &sweep);
     op->task->moved = true;
 }
 
@@ -155,8 +155,40 @@ size_t mr_field_count(const struct mr_operator *op) {
     return op->task->plan->input.field_count;
 }
 
+void mr_account_late_as_used(struct mr_operator *op, size_t samples) {
+    op->task->outcome.late -= samples;
+    op->task->outcome.used += samples;
+}
+
+void mr_account_held_late(struct mr_operator *op, size_t count) {
+    op->task->counters.held_late += count;
+}
+
 int64_t mr_stream_time(const struct mr_operator *op) {
     return op->task->times.stream_ns;
+}
+
+int64_t mr_watermark(const struct mr_operator *op) {
+    return op->task->times.watermark_ns;
+}
+
+int64_t mr_grace(const struct mr_operator *op) {
+    return op->task->plan->lateness.grace_ns;
+}
+
+bool mr_is_retained(const struct mr_operator *op, int64_t event_ns) {
+    const struct mr_plan *plan = op->task->plan;
+    struct mr_span span = plan->window.type->span(plan->window.options, event_ns);
+    return !mr_times_drops(&op->task->times, plan, span.end_ns);
+}
+
+enum mr_status mr_partition_key(struct mr_operator *op, const struct mr_record *record,
+                                struct mr_slice *key, struct mr_error *err) {
+    struct mr_task *task = op->task;
+    *key = mr_value_text(&record->values[task->plan->input.key_slot], task->key_number);
+    return key->length <= MR_KEY_MAX
+               ? MR_OK
+               : mr_error_set(err, MR_REJECT, "its key is longer than %d bytes", MR_KEY_MAX);
 }
 
 const struct mr_measures *mr_measures(const struct mr_operator *op) {

@@ -62,7 +62,8 @@ enum mr_status mr_close_due(struct mr_task *task, struct mr_error *err) {
 
 /* For `--close`. T does not move: a part that comes later is a revision all the same. */
 enum mr_status mr_close_all(struct mr_task *task, struct mr_error *err) {
-    return close_until(task, INT64_MAX, err);
+    enum mr_status status = mr_times_settle(task, INT64_MAX, err);
+    return status == MR_OK ? close_until(task, INT64_MAX, err) : status;
 }
 
 /* ---- Revisions ------------------------------------------------------------------------------ */

@@ -41,6 +41,7 @@ struct mr_table_tally {
 struct mr_counters {
     struct mr_tally records, samples;
     uint64_t revisions;           /* parts that fell into closed windows */
+    uint64_t held_late;           /* values and pieces of `hold` that came too late */
     uint64_t gaps[MR_GAP_FIELDS]; /* NaN or infinite samples, by slot    */
     struct mr_table_tally tables[MR_TABLES_MAX];
 };

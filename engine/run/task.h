@@ -5,6 +5,8 @@
 
 #include "engine/run/run.h"
 
+#include <millrace/json.h>
+
 /* notes: R moves by records only, T >= R also by ticks, H is the largest R - grace - retain. */
 struct mr_times {
     int64_t stream_ns;    /* R; MR_NEVER before the first record */
@@ -69,6 +71,7 @@ struct mr_task {
     bool layout_logged;       /* the changelog says which layout its records have        */
     uint64_t ahead[MR_AHEAD]; /* hashes of the cells that the next messages will ask for */
     struct mr_tally outcome;  /* of the record's samples                                 */
+    char key_number[MR_JSON_NUMBER_MAX]; /* its partition key as text, where that is a number */
 
     struct mr_buffer group, keyed, row, note, row_key;
     struct mr_accumulator bytes; /* where results build MR_BYTES                         */
@@ -90,6 +93,7 @@ struct mr_cell *mr_task_cell(struct mr_task *task, struct mr_slice group, struct
 enum mr_verdict mr_times_judge(const struct mr_times *times, const struct mr_plan *plan,
                                int64_t end_ns);
 enum mr_status mr_times_record(struct mr_task *task, int64_t last_ns, struct mr_error *err);
+enum mr_status mr_times_settle(struct mr_task *task, int64_t watermark_ns, struct mr_error *err);
 enum mr_status mr_times_quiet(struct mr_task *task, struct mr_error *err);
 bool mr_times_drops(const struct mr_times *times, const struct mr_plan *plan, int64_t end_ns);
 

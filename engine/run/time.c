@@ -43,7 +43,7 @@ static void move_horizon(struct mr_times *times, const struct mr_plan *plan) {
 }
 
 /* Before spans close, what operators keep back comes out, judged by the times as they are. */
-static enum mr_status settle(struct mr_task *task, int64_t watermark_ns, struct mr_error *err) {
+enum mr_status mr_times_settle(struct mr_task *task, int64_t watermark_ns, struct mr_error *err) {
     enum mr_status status = MR_OK;
     for (struct mr_operator *op = task->chain; op && status == MR_OK; op = op->next) {
         if (op->type->settle) {
@@ -60,7 +60,7 @@ enum mr_status mr_times_record(struct mr_task *task, int64_t last_ns, struct mr_
         return MR_OK;
     }
     int64_t watermark_ns = times->watermark_ns < last_ns ? last_ns : times->watermark_ns;
-    enum mr_status status = settle(task, watermark_ns, err);
+    enum mr_status status = mr_times_settle(task, watermark_ns, err);
     times->stream_ns = last_ns;
     times->watermark_ns = watermark_ns;
     if (status == MR_OK) {
@@ -94,7 +94,7 @@ static enum mr_status tick(struct mr_task *task, struct mr_error *err) {
     if (ticked <= task->times.watermark_ns) {
         return MR_OK;
     }
-    enum mr_status status = settle(task, ticked, err);
+    enum mr_status status = mr_times_settle(task, ticked, err);
     task->times.watermark_ns = ticked;
     return status == MR_OK ? mr_close_due(task, err) : status;
 }

@@ -26,7 +26,7 @@ struct mr_cell {
     uint64_t samples;  /* put in by the task, as far as it counts them                   */
     uint32_t rev;      /* how many closed rows were emitted                              */
     uint32_t dirty_at; /* place in the dirty list + 1; 0: clean                          */
-    uint32_t end_at;   /* place in the list of its end                                   */
+    uint32_t end_at;   /* place in the list of its end; keyed: in that of its kind       */
     uint32_t charged;  /* bytes of bodies that mr_store_bytes counts                     */
     uint16_t group_length;
     bool keyed, closed;
@@ -78,6 +78,9 @@ void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
 /* Visits every cell, in no order; visit returns false to drop it. */
 void mr_store_sweep(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
                     void *arg);
+/* The same of keyed cells only; visit may make window cells. */
+void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                          void *arg);
 
 /* Hands every change since the last call to `take` as a record of a changelog: value.data == NULL
  * is a tombstone. Closed cells are left packed. Stops at the first status but MR_OK. */

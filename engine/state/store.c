@@ -62,6 +62,7 @@ void mr_store_destroy(struct mr_store *store) {
     free(store->slabs);
     free(store->slots);
     free(store->dirty);
+    free(store->keyed);
     mr_buffer_finish(&store->tombstones);
     mr_buffer_finish(&store->scratch);
     free(store->packing.body);
@@ -181,6 +182,21 @@ static uint32_t new_number(struct mr_store *store) {
     return store->used++;
 }
 
+static void list_keyed(struct mr_store *store, struct mr_cell *cell) {
+    if (store->keyed_count == store->keyed_capacity) {
+        store->keyed_capacity = store->keyed_capacity ? 2 * store->keyed_capacity : 64;
+        store->keyed = mr_reallocate(store->keyed, store->keyed_capacity * sizeof(*store->keyed));
+    }
+    cell->end_at = store->keyed_count;
+    store->keyed[store->keyed_count++] = cell;
+}
+
+static void unlist_keyed(struct mr_store *store, const struct mr_cell *cell) {
+    struct mr_cell *moved = store->keyed[--store->keyed_count];
+    store->keyed[cell->end_at] = moved;
+    moved->end_at = cell->end_at;
+}
+
 static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct mr_span span,
                            bool keyed, bool make) {
     assert(group.length <= UINT16_MAX);
@@ -206,7 +222,9 @@ static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct
         memcpy(cell->large ? cell->large : cell->small, group.data, group.length);
     }
     store->count++;
-    if (!keyed) {
+    if (keyed) {
+        list_keyed(store, cell);
+    } else {
         mr_ends_add(store, cell);
     }
     return cell;
@@ -249,7 +267,9 @@ void mr_cell_forget(struct mr_store *store, struct mr_cell *cell) {
         find(store, cell->hash, mr_cell_group(cell), cell->span.start_ns, cell->keyed);
     uint32_t number = slot->number;
     unlink_slot(store, slot);
-    if (!cell->keyed) {
+    if (cell->keyed) {
+        unlist_keyed(store, cell);
+    } else {
         mr_ends_remove(store, cell);
     }
     if (cell->large) {
@@ -289,6 +309,16 @@ void mr_store_sweep(struct mr_store *store, bool (*visit)(void *arg, struct mr_c
         mr_store_drop(store, doomed[i]);
     }
     free(doomed);
+}
+
+/* From the last to the first: dropping one fills its place with the last, which was visited. */
+void mr_store_sweep_keyed(struct mr_store *store, bool (*visit)(void *arg, struct mr_cell *cell),
+                          void *arg) {
+    for (uint32_t i = store->keyed_count; i > 0; i--) {
+        if (!visit(arg, store->keyed[i - 1])) {
+            mr_store_drop(store, store->keyed[i - 1]);
+        }
+    }
 }
 
 size_t mr_store_bytes(const struct mr_store *store) {

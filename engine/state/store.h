@@ -37,6 +37,8 @@ struct mr_store {
     size_t block_size;
     size_t bytes;
     struct mr_ends ends;
+    struct mr_cell **keyed; /* the keyed cells, in no order: cell->end_at is the place */
+    uint32_t keyed_count, keyed_capacity;
     struct mr_cell **dirty;
     uint32_t dirty_count, dirty_capacity;
     struct mr_buffer tombstones; /* u32 length, key, ...                     */

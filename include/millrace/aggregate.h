@@ -39,7 +39,29 @@ struct mr_summary {
     double min, max;   /* -0 < +0                                                            */
 };
 
+/* What an aggregate is given. */
+enum mr_feed {
+    MR_FEED_SAMPLES, /* samples of frames, and events as they are                     */
+    MR_FEED_HELD,    /* how long each value of an event held: time-weighted statistics */
+    MR_FEED_RISES,   /* what a counter rose between an event and the next one         */
+};
+
+/* Pieces of the intervals between neighbouring events of one key, all in one group and span: what
+ * `hold` makes of events. */
+struct mr_held {
+    enum mr_feed feed; /* MR_FEED_HELD or MR_FEED_RISES                                       */
+    int slot;          /* the field; -1: none, only that there were events                   */
+    bool taken_back;   /* these pieces were given before, and are not so                     */
+    struct mr_slice group;
+    struct mr_span span;
+    size_t n;
+    const double *x;    /* held: the value. rises: the counter at the piece's end            */
+    const double *from; /* rises: the counter at the piece's beginning                       */
+    const int64_t *ns;  /* held: how long; below 2^53                                        */
+};
+
 struct mr_part {
+    const struct mr_held *held; /* for all feeds but MR_FEED_SAMPLES; nothing else is set then */
     const float *f32;  /* one of the two, aligned; a scalar number has n = 1 in f64         */
     const double *f64; /* both NULL: a statistic without a field (count, covered), or a text */
     const struct mr_value *value; /* the one value of the field in this record, as it is: a text,
@@ -73,7 +95,8 @@ struct mr_result {
     enum mr_kind kind;   /* MR_INTEGER, MR_NUMBER or MR_BYTES: what compute gives            */
     bool field_required; /* mean(power) yes, count no                                        */
     bool field_allowed;
-    bool needs_rate; /* integral, covered: refused for events until they are held        */
+    bool timed; /* weighed by time: for events another aggregate has it, of another feed */
+    bool share; /* of the window that a key covers: the group must have the key          */
     const struct mr_option *arguments; /* after the field: quantile(power, 0.5) has a row
                                           named "q", written by position; error=1% by name;
                                           NULL: none                                          */
@@ -87,6 +110,7 @@ struct mr_result {
 struct mr_aggregate_type {
     const char *name; /* for people and for the layout: "moments"                       */
     const char *summary;
+    enum mr_feed feed;
     uint16_t version;   /* of the packed form; part of the layout hash                    */
     uint32_t head_size; /* bytes, a multiple of 8                                         */
     uint32_t body_max;  /* packed, at most; 0: no body                                    */

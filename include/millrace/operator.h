@@ -45,8 +45,9 @@ struct mr_operator_type {
     enum mr_status (*process)(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err);
     /* The watermark is about to move to watermark_ns, by a record or a tick, and spans are about to
-     * close: emit what is settled by then. It is judged as before the move. NULL: nothing is kept
-     * back. */
+     * close: emit what is settled by then. It is judged as before the move. INT64_MAX: all spans
+     * are about to close because somebody asks for it, and time does not move. NULL: nothing is
+     * kept back. */
     enum mr_status (*settle)(struct mr_operator *op, int64_t watermark_ns, struct mr_error *err);
     /* Stream time has moved (by records only). NULL: not interested. */
     void (*advance)(struct mr_operator *op, int64_t stream_ns);
@@ -100,6 +101,21 @@ void mr_keyed_sweep(struct mr_operator *op,
 
 /* Stream time R before the current record; INT64_MIN while no record has set it. */
 int64_t mr_stream_time(const struct mr_operator *op);
+/* The watermark T before the current record or tick; INT64_MIN likewise. */
+int64_t mr_watermark(const struct mr_operator *op);
+int64_t mr_grace(const struct mr_operator *op);
+/* Whether a part of that event time could still be used: stream time has not passed its span. */
+bool mr_is_retained(const struct mr_operator *op, int64_t event_ns);
+
+/* The partition key of a record as text, valid until the next call. MR_REJECT when it is longer
+ * than MR_KEY_MAX. */
+enum mr_status mr_partition_key(struct mr_operator *op, const struct mr_record *record,
+                                struct mr_slice *key, struct mr_error *err);
+
+/* Samples of the current record that mr_cell has found late, and that another step has used. */
+void mr_account_late_as_used(struct mr_operator *op, size_t samples);
+/* Values and pieces of `hold` that came too late to be used. */
+void mr_account_held_late(struct mr_operator *op, size_t count);
 
 /* The accumulators of the plan: which aggregate over which field. */
 struct mr_measure {

@@ -88,6 +88,10 @@ struct mr_record {
     int64_t last_ns;         /* event time of the last sample; >= start_ns                  */
     const uint8_t *mask;     /* one byte per sample, 1: `where` kept it; NULL: all are kept */
     const struct mr_message *message; /* where it came from                                  */
+    bool taken; /* `hold` keeps its values: it is used, also where its window has closed */
+    const struct mr_held
+        *held; /* not a record, but what `hold` made of some: <millrace/aggregate.h>;
+                  nothing else is set then. NULL: a record                  */
 };
 
 /* The event time of sample i: start + (first + i) / rate, rounded to the nearest nanosecond, so

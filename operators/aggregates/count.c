@@ -57,6 +57,13 @@ static void covered(const struct mr_accumulator *accumulator, const struct mr_qu
     mr_give_number(out, true, mr_exact_value(&head->seconds));
 }
 
+static void coverage(const struct mr_accumulator *accumulator, const struct mr_question *question,
+                     struct mr_value *out) {
+    const struct head *head = accumulator->head;
+    double whole = (double)(question->span.end_ns - question->span.start_ns) / 1e9;
+    mr_give_number(out, true, mr_exact_value(&head->seconds) / whole);
+}
+
 static const struct mr_result results[] = {
     {.name = "count",
      .summary = "how many samples were kept; of a field: how many finite values",
@@ -67,8 +74,15 @@ static const struct mr_result results[] = {
      .summary = "the seconds that those samples stand for",
      .kind = MR_NUMBER,
      .field_allowed = true,
-     .needs_rate = true,
+     .timed = true,
      .compute = covered},
+    {.name = "coverage",
+     .summary = "their share of the window",
+     .kind = MR_NUMBER,
+     .field_allowed = true,
+     .timed = true,
+     .share = true,
+     .compute = coverage},
     {0},
 };
 

@@ -70,7 +70,7 @@ static const struct mr_result results[] = {
      .kind = MR_NUMBER,
      .field_required = true,
      .field_allowed = true,
-     .needs_rate = true,
+     .timed = true,
      .compute = integral},
     {0},
 };

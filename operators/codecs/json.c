@@ -239,6 +239,8 @@ static bool read_record(struct codec *it, const struct mr_message *message, stru
     record->rate_hz = 0;
     record->mask = NULL;
     record->first = 0;
+    record->taken = false;
+    record->held = NULL;
     record->message = message;
     if (!take_time(it, message, &record->start_ns, why)) {
         return false;

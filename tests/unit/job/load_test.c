@@ -103,7 +103,6 @@ static void every_beginning_of_a_job_file_is_loaded_or_refused(void **state) {
 }
 
 static void what_later_versions_have_is_told(void **state) {
-    assert_fault(JSON_HEAD TAIL STATS "hold: {max_gap: 5m}\n", "does not have `hold` yet");
     assert_fault(JSON_HEAD TAIL STATS "log: kafka://broker:0\n",
                  "a Kafka log is kafka://HOST:PORT");
 }
@@ -117,11 +116,6 @@ static void what_is_of_windows_is_refused_without_one(void **state) {
                  keys[i]);
         assert_fault(text, "is of windows, and this job has none");
     }
-}
-
-static void time_weighted_statistics_of_events_are_refused(void **state) {
-    assert_fault(JSON_HEAD TAIL "stats: {e: integral(power)}\n", "(`hold`)");
-    assert_fault(JSON_HEAD TAIL "stats: {e: covered}\n", "(`hold`)");
 }
 
 static void columns_must_differ_from_each_other_and_from_those_of_every_row(void **state) {
@@ -344,7 +338,6 @@ int main(void) {
         cmocka_unit_test(every_beginning_of_a_job_file_is_loaded_or_refused),
         cmocka_unit_test(what_later_versions_have_is_told),
         cmocka_unit_test(what_is_of_windows_is_refused_without_one),
-        cmocka_unit_test(time_weighted_statistics_of_events_are_refused),
         cmocka_unit_test(columns_must_differ_from_each_other_and_from_those_of_every_row),
         cmocka_unit_test(a_job_does_not_read_its_own_rows),
         cmocka_unit_test(a_key_given_twice_is_refused),

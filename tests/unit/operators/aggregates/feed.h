@@ -44,6 +44,9 @@ static inline void feed_block(struct gauge *gauge, const struct series *series, 
     struct mr_record record = {
         .samples = series->n, .rate_hz = series->rate, .start_ns = series->start_ns};
     struct mr_summary summary;
+    double x[MR_BLOCK];
+    int64_t ns[MR_BLOCK];
+    struct mr_held held = {.n = n, .x = x, .from = x, .ns = ns};
     struct mr_part part = {.n = n,
                            .seconds = series->rate > 0 ? 1 / series->rate : 0,
                            .record = &record,
@@ -56,6 +59,12 @@ static inline void feed_block(struct gauge *gauge, const struct series *series, 
         part.f64 = series->f64 + first;
         mr_summarise_f64(part.f64, n, &summary);
     }
+    for (size_t i = 0; i < n; i++) { /* pieces: finite values, lengths of their own */
+        double value = series->f32 ? (double)series->f32[first + i] : series->f64[first + i];
+        x[i] = isfinite(value) ? value : 0;
+        ns[i] = (int64_t)(first + i + 1);
+    }
+    part.held = gauge->type->feed != MR_FEED_SAMPLES ? &held : NULL;
     gauge->type->add(&gauge->accumulator, gauge->settings, &part);
 }
 

@@ -1,0 +1,524 @@
+/* hold: events become intervals. The value of an event holds until the next event of its key (left
+ * rule), at most for max_gap; of a counter, what it rose between the two.
+ *
+ *   events      a . . . . . . b . . . c                           d
+ *   held        [      a      )[  b   )[    c, max_gap    )          nothing: not known
+ *   windows     |          |          |          |          |
+ *   pieces      [    a     )[a)[ b    )[    c    )[   c    )         one window each
+ *
+ * What time asks for, and why:
+ * - A piece is emitted before its window closes: `settle` comes before spans close, and emits what
+ *   is known up to the last border that T - grace has passed. What lies before that border can only
+ *   come later than grace allows.
+ * - A piece is known when its right neighbour is, or when T - grace has passed the event by
+ * max_gap. So a key that is in order but behind the others loses nothing: its pieces revise windows
+ * that have closed. Settling comes at each border, and max_gap behind each: T, nothing else, says
+ * when.
+ * - An event is late when it lies before what was emitted for its key and field: that is counted,
+ *   whatever `late` says.
+ * - Each piece is computed from the events at both ends of its interval, never from another piece.
+ * - A piece of a counter's interval is a straight line between two events. When one comes between
+ *   them that is still in time, another line holds: what was given is taken back, and given anew.
+ * So the order within grace does not show. In order, nothing is taken back. Where windows that have
+ *   closed are not revised (`late: drop`), such a piece is refused and counted.
+ * - A counter's interval longer than max_gap has no line: all of it is booked where it was read.
+ *
+ * What is kept, per key and field, in a keyed cell (hold_cell.h): key = number of the field, key as
+ * text. Whenever it has grown by FLUSH values, what grace has passed is emitted without waiting for
+ * a border, so a long window does not make a large cell. The last value stays until stream time has
+ * left its windows behind; of a counter, COUNTER_KEPT longer.
+ *
+ * Not done: trapezoids (they need the next value before a border can be passed); a piece at once
+ * for every event (a cell and an exact sum for each, instead of for a batch). */
+#include "operators/hold_cell.h"
+#include "operators/operators.h"
+
+#include <math.h>
+#include <millrace/exact.h>
+#include <stdlib.h>
+
+#define FIELDS_MAX   257
+#define PIECES       64
+#define FLUSH        64                                 /* values                  */
+#define COUNTER_KEPT (INT64_C(30) * 86400 * 1000000000) /* 30 days                 */
+
+struct options {
+    int64_t max_gap_ns;
+};
+
+static const struct mr_option options[] = {
+    {"max_gap", MR_OPTION_DURATION, .fallback = "5m",
+     .help = "How long a value holds at most when no other follows",
+     .offset = offsetof(struct options, max_gap_ns), .minimum = 1e6, .maximum = 30 * 86400e9},
+    {0},
+};
+
+struct field {
+    int slot; /* -1: none; every event counts */
+    bool held, rises;
+};
+
+/* What a call of `settle` may emit. */
+struct reach {
+    int64_t bound_ns;   /* up to here                                              */
+    int64_t settled_ns; /* T - grace; MR_HOLD_NONE: no value is taken to have ended */
+};
+
+struct instance {
+    struct field fields[FIELDS_MAX];
+    size_t field_count;
+    bool events_count; /* some statistic is of the events themselves */
+    int64_t next_ns; /* of T - grace: before it there is nothing to settle; MR_HOLD_NONE: unknown */
+
+    struct mr_accumulator *cells[FIELDS_MAX]; /* of the current record */
+    double values[FIELDS_MAX];
+    char key[MR_KEY_MAX + 2];
+
+    struct reach reach;
+    enum mr_status status; /* of a sweep */
+    struct mr_error *err;
+    struct mr_accumulator scratch;
+
+    struct mr_held batch; /* pieces of one feed, group and span, not yet emitted */
+    double x[PIECES], from[PIECES];
+    int64_t ns[PIECES];
+};
+
+static int64_t max_gap_of(const struct mr_operator *op) {
+    return ((const struct options *)op->options)->max_gap_ns;
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static int64_t most(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+/* Two event times or durations: they are below 2^62, but for the last window's end. */
+static int64_t plus(int64_t a, int64_t b) {
+    int64_t sum;
+    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
+}
+
+/* ---- Pieces --------------------------------------------------------------------------------- */
+
+static void emit_batch(struct mr_operator *op) {
+    struct instance *self = op->instance;
+    if (self->batch.n == 0) {
+        return;
+    }
+    struct mr_record record = {.held = &self->batch};
+    enum mr_status status = mr_emit(op, &record, self->err);
+    self->status = self->status == MR_OK ? status : self->status;
+    self->batch.n = 0;
+}
+
+/* Prepares the batch for pieces of this kind at this time; *end is where its window ends. */
+static void turn_batch(struct mr_operator *op, struct mr_held kind, int64_t ns, int64_t *end) {
+    struct instance *self = op->instance;
+    const struct mr_window *window = mr_window(op);
+    const struct mr_held *batch = &self->batch;
+    if (batch->n == 0 || batch->n == PIECES || ns < batch->span.start_ns ||
+        ns >= batch->span.end_ns || batch->feed != kind.feed || batch->slot != kind.slot ||
+        batch->taken_back != kind.taken_back || !mr_slice_equal(batch->group, kind.group)) {
+        emit_batch(op);
+        kind.span = window->type->span(window->options, ns);
+        kind.x = self->x;
+        kind.from = self->from;
+        kind.ns = self->ns;
+        self->batch = kind;
+    }
+    *end = self->batch.span.end_ns;
+}
+
+/* What each value held, from where it was emitted before to `until`. */
+static void hold_values(struct mr_operator *op, const struct field *field,
+                        const struct mr_hold_view *view, int64_t until) {
+    struct instance *self = op->instance;
+    struct mr_held kind = {.feed = MR_FEED_HELD, .slot = field->slot};
+    for (size_t i = 0; i < view->head->count && view->values[i].ns < until; i++) {
+        const struct mr_hold_value *value = &view->values[i];
+        int64_t end = least(until, plus(value->ns, max_gap_of(op)));
+        if (i + 1 < view->head->count) {
+            end = least(end, view->values[i + 1].ns);
+        }
+        kind.group = mr_hold_group(view, i);
+        for (int64_t at = most(value->ns, view->head->until_ns), stop; at < end; at = stop) {
+            turn_batch(op, kind, at, &stop);
+            stop = least(stop, end);
+            self->x[self->batch.n] = value->x;
+            self->ns[self->batch.n++] = stop - at;
+        }
+    }
+}
+
+/* A counter's interval: from what it had (0 where it began anew) to what it has. */
+struct rise {
+    int64_t from_ns, to_ns;
+    double from, to;
+};
+
+/* The straight line at a time between the two ends: one rounding of the weighed sum, one of the
+ * division, never beyond the ends. */
+static double counter_at(const struct rise *rise, int64_t ns) {
+    struct mr_exact_sum sum = {0};
+    if (ns == rise->from_ns || ns == rise->to_ns) {
+        return ns == rise->to_ns ? rise->to : rise->from;
+    }
+    if (!mr_exact_add_product(&sum, rise->from, (double)(rise->to_ns - ns)) ||
+        !mr_exact_add_product(&sum, rise->to, (double)(ns - rise->from_ns))) {
+        return NAN; /* beyond the range: counted by the aggregate */
+    }
+    double x = mr_exact_value(&sum) / (double)(rise->to_ns - rise->from_ns);
+    return fmin(fmax(x, fmin(rise->from, rise->to)), fmax(rise->from, rise->to));
+}
+
+static void push_rise(struct mr_operator *op, struct mr_held kind, int64_t ns, double from,
+                      double to) {
+    struct instance *self = op->instance;
+    int64_t end;
+    turn_batch(op, kind, ns, &end);
+    self->from[self->batch.n] = from;
+    self->x[self->batch.n++] = to;
+}
+
+/* The part of an interval within [from, until). */
+static void give_rise(struct mr_operator *op, struct mr_held kind, const struct rise *rise,
+                      int64_t from, int64_t until) {
+    int64_t gap = rise->to_ns - rise->from_ns;
+    if (gap == 0 || gap > max_gap_of(op)) {
+        if (from <= rise->to_ns && rise->to_ns < until) {
+            push_rise(op, kind, rise->to_ns, rise->from, rise->to);
+        }
+        return;
+    }
+    const struct mr_window *window = mr_window(op);
+    int64_t end = least(until, rise->to_ns);
+    for (int64_t at = most(from, rise->from_ns), stop; at < end; at = stop) {
+        stop = least(end, window->type->span(window->options, at).end_ns);
+        push_rise(op, kind, at, counter_at(rise, at), counter_at(rise, stop));
+    }
+}
+
+static struct rise rise_between(const struct mr_hold_value *left, int64_t ns, double x) {
+    return (struct rise){left->ns, ns, x >= left->x ? left->x : 0, x};
+}
+
+static bool is_neighbour(const struct mr_hold_head *head, const struct mr_hold_value *value) {
+    return head->neighbour_ns == value->ns && head->neighbour == value->x;
+}
+
+static void give_rises(struct mr_operator *op, const struct field *field,
+                       const struct mr_hold_view *view, int64_t until) {
+    const struct mr_hold_head *head = view->head;
+    struct mr_held kind = {.feed = MR_FEED_RISES, .slot = field->slot};
+    for (size_t i = 0; i + 1 < head->count && view->values[i].ns < until; i++) {
+        const struct mr_hold_value *left = &view->values[i], *right = left + 1;
+        int64_t from = head->until_ns;
+        struct rise rise = rise_between(left, right->ns, right->x);
+        kind.group = mr_hold_group(view, i);
+        if (i == 0 && !is_neighbour(head, right)) {
+            if (head->neighbour_ns != MR_HOLD_NONE) {
+                struct rise old = rise_between(left, head->neighbour_ns, head->neighbour);
+                kind.taken_back = true;
+                give_rise(op, kind, &old, MR_HOLD_NONE, from);
+                kind.taken_back = false;
+            }
+            from = MR_HOLD_NONE;
+        }
+        give_rise(op, kind, &rise, from, until);
+    }
+}
+
+/* ---- How far a key has come ----------------------------------------------------------------- */
+
+/* Emits all up to a time that is known; false: there is nothing new. */
+static bool emit_until(struct mr_operator *op, const struct field *field,
+                       struct mr_accumulator *cell, int64_t until) {
+    struct instance *self = op->instance;
+    struct mr_hold_view view;
+    if (!mr_hold_view(cell, &view) || until <= view.head->until_ns || until <= view.values[0].ns) {
+        return false;
+    }
+    if (field->held) {
+        hold_values(op, field, &view, until);
+    }
+    if (field->rises) {
+        give_rises(op, field, &view, until);
+    }
+    emit_batch(op);
+    size_t count = view.head->count, passed = 0;
+    while (passed + 1 < count && view.values[passed + 1].ns < until) {
+        passed++;
+    }
+    bool has_neighbour = field->rises && passed + 1 < count;
+    view.head->until_ns = until;
+    view.head->neighbour_ns = has_neighbour ? view.values[passed + 1].ns : MR_HOLD_NONE;
+    view.head->neighbour = has_neighbour ? view.values[passed + 1].x : 0;
+    mr_hold_forget(cell, passed, &self->scratch);
+    return true;
+}
+
+static bool settle_cell(struct mr_operator *op, const struct field *field,
+                        struct mr_accumulator *cell, const struct reach *reach) {
+    struct mr_hold_view view;
+    if (!mr_hold_view(cell, &view)) {
+        return false;
+    }
+    int64_t last = view.values[view.head->count - 1].ns, end = plus(last, max_gap_of(op));
+    int64_t known = reach->settled_ns >= end ? end : last;
+    return emit_until(op, field, cell, least(known, reach->bound_ns));
+}
+
+/* Emits the whole intervals that grace has passed, by R, which is the same for every run. */
+static void flush(struct mr_operator *op, const struct field *field, struct mr_accumulator *cell) {
+    struct mr_hold_view view;
+    int64_t stream_ns = mr_stream_time(op);
+    if (stream_ns < 0 || !mr_hold_view(cell, &view)) {
+        return;
+    }
+    size_t low = 0, high = view.head->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (view.values[middle].ns < stream_ns - mr_grace(op)) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low > 0) {
+        emit_until(op, field, cell, view.values[low - 1].ns);
+    }
+}
+
+/* Whether nothing that could still come depends on the cell. Asked of R: ticks end no retention. */
+static bool is_forgotten(struct mr_operator *op, const struct field *field,
+                         const struct mr_accumulator *cell) {
+    struct mr_hold_view view;
+    if (!mr_hold_view(cell, &view)) {
+        return cell->length == 0;
+    }
+    int64_t end = plus(view.values[view.head->count - 1].ns, max_gap_of(op));
+    if (field->rises) {
+        end = plus(end, COUNTER_KEPT);
+    }
+    return mr_stream_time(op) > end && !mr_is_retained(op, end);
+}
+
+/* ---- Settling ------------------------------------------------------------------------------- */
+
+/* The next time after ns that is a border, or max_gap behind one. */
+static int64_t next_mark(const struct mr_operator *op, int64_t ns) {
+    const struct mr_window *window = mr_window(op);
+    int64_t gap = max_gap_of(op);
+    if (ns < 0) {
+        return 0;
+    }
+    int64_t border = window->type->span(window->options, ns).end_ns;
+    int64_t behind = ns < gap ? 0 : window->type->span(window->options, ns - gap).end_ns;
+    return least(border, plus(behind, gap));
+}
+
+static enum mr_status damaged(struct mr_error *err) {
+    return mr_error_set(err, MR_FAIL, "the stored state of `hold` is damaged");
+}
+
+static bool settle_visit(struct mr_operator *op, struct mr_slice key, struct mr_accumulator *cell) {
+    struct instance *self = op->instance;
+    struct mr_hold_view view;
+    uint16_t index;
+    if (self->status != MR_OK) {
+        return true;
+    }
+    memcpy(&index, key.data, sizeof index);
+    if (index >= self->field_count || (cell->length > 0 && !mr_hold_view(cell, &view))) {
+        self->status = damaged(self->err);
+        return true;
+    }
+    const struct field *field = &self->fields[index];
+    if (settle_cell(op, field, cell, &self->reach)) {
+        mr_keyed_touch(op, key);
+    }
+    return !is_forgotten(op, field, cell);
+}
+
+static enum mr_status sweep(struct mr_operator *op, struct reach reach, struct mr_error *err) {
+    struct instance *self = op->instance;
+    self->reach = reach;
+    self->status = MR_OK;
+    self->err = err;
+    mr_keyed_sweep(op, settle_visit);
+    return self->status;
+}
+
+static enum mr_status settle(struct mr_operator *op, int64_t watermark_ns, struct mr_error *err) {
+    struct instance *self = op->instance;
+    const struct mr_window *window = mr_window(op);
+    if (watermark_ns == INT64_MAX) { /* asked for: what has ended, but no value for good */
+        return sweep(op, (struct reach){INT64_MAX, MR_HOLD_NONE}, err);
+    }
+    int64_t settled_ns = watermark_ns - mr_grace(op);
+    if (settled_ns < self->next_ns) {
+        return MR_OK;
+    }
+    if (self->next_ns == MR_HOLD_NONE) { /* as it was before a restart, so that none shows */
+        int64_t before = mr_watermark(op);
+        self->next_ns = next_mark(op, before < 0 ? before : before - mr_grace(op));
+        return settle(op, watermark_ns, err);
+    }
+    self->next_ns = next_mark(op, settled_ns);
+    int64_t border = window->type->span(window->options, settled_ns).start_ns;
+    return sweep(op, (struct reach){border, settled_ns}, err);
+}
+
+/* ---- Events --------------------------------------------------------------------------------- */
+
+/* The value of a field, if it has a finite one; of a boolean 1 or 0. */
+static bool has_value(const struct mr_record *record, const struct field *field, double *x) {
+    *x = 0;
+    if (field->slot < 0) {
+        return true;
+    }
+    const struct mr_value *value = &record->values[field->slot];
+    *x = value->number;
+    return (value->kind == MR_NUMBER || value->kind == MR_INTEGER || value->kind == MR_BOOLEAN) &&
+           isfinite(*x);
+}
+
+static struct mr_slice key_of(struct instance *self, uint16_t index, size_t length) {
+    memcpy(self->key, &index, sizeof index);
+    return (struct mr_slice){self->key, sizeof index + length};
+}
+
+static enum mr_status refuse_more(const struct mr_hold_view *view, struct mr_error *err) {
+    return mr_error_set(err, MR_REJECT,
+                        "its key has %u values within lateness.grace, which wait for what may come "
+                        "between them: more are not kept; lower `grace`",
+                        view->head->count);
+}
+
+/* Finds the cells that the record's values go to; all of them have room, or none is changed. */
+static enum mr_status find_cells(struct mr_operator *op, const struct mr_record *record,
+                                 size_t key_length, struct mr_slice group, struct mr_error *err) {
+    struct instance *self = op->instance;
+    struct mr_hold_view view;
+    for (uint16_t i = 0; i < self->field_count; i++) {
+        self->cells[i] = NULL;
+        if (!has_value(record, &self->fields[i], &self->values[i])) {
+            continue;
+        }
+        struct mr_accumulator *cell = mr_keyed_cell(op, key_of(self, i, key_length), true);
+        if (cell->length > 0 && !mr_hold_view(cell, &view)) {
+            return damaged(err);
+        }
+        if (is_forgotten(op, &self->fields[i], cell)) {
+            cell->length = 0;
+        } else if (!mr_hold_has_room(cell, group)) {
+            flush(op, &self->fields[i], cell);
+        }
+        if (!mr_hold_has_room(cell, group)) {
+            return refuse_more(&view, err);
+        }
+        self->cells[i] = cell;
+    }
+    return self->status;
+}
+
+/* False: it lies before what was emitted. */
+static bool take_value(struct mr_operator *op, uint16_t i, const struct mr_record *record,
+                       struct mr_slice group) {
+    struct instance *self = op->instance;
+    struct mr_accumulator *cell = self->cells[i];
+    struct mr_hold_view view;
+    bool known = mr_hold_view(cell, &view);
+    if (known && record->start_ns < view.head->until_ns) {
+        mr_account_held_late(op, 1);
+        return false;
+    }
+    struct mr_hold_value value = {.ns = record->start_ns, .x = self->values[i]};
+    mr_hold_add(cell, &value, group, &self->scratch);
+    if (mr_hold_view(cell, &view) && view.head->count % FLUSH == 0) {
+        flush(op, &self->fields[i], cell);
+    }
+    return true;
+}
+
+static enum mr_status process(struct mr_operator *op, struct mr_record *record,
+                              struct mr_error *err) {
+    struct instance *self = op->instance;
+    struct mr_slice group, key;
+    enum mr_status status = mr_partition_key(op, record, &key, err);
+    if (status == MR_OK) {
+        memcpy(self->key + sizeof(uint16_t), key.data, key.length);
+        status = mr_group(op, record, &group, err);
+    }
+    self->status = MR_OK;
+    self->err = err;
+    if (status == MR_OK) {
+        status = find_cells(op, record, key.length, group, err);
+    }
+    if (status != MR_OK) {
+        return status;
+    }
+    bool late = false;
+    for (uint16_t i = 0; i < self->field_count; i++) {
+        if (self->cells[i] && take_value(op, i, record, group)) {
+            mr_keyed_touch(op, key_of(self, i, key.length));
+            record->taken = true;
+        } else {
+            late = late || self->cells[i];
+        }
+    }
+    if (self->status != MR_OK) {
+        return self->status;
+    }
+    if (!record->taken && late && !self->events_count) {
+        mr_account(op, MR_LATE, 1);
+        return MR_OK;
+    }
+    return mr_emit(op, record, err);
+}
+
+/* ---- Opening -------------------------------------------------------------------------------- */
+
+static enum mr_status open_fields(struct mr_operator *op, struct mr_error *err) {
+    struct instance *self = op->instance;
+    const struct mr_measures *measures = mr_measures(op);
+    self->next_ns = MR_HOLD_NONE;
+    for (size_t i = 0; i < measures->count; i++) {
+        const struct mr_measure *measure = &measures->items[i];
+        struct field *last = self->field_count > 0 ? &self->fields[self->field_count - 1] : NULL;
+        if (measure->aggregate->feed == MR_FEED_SAMPLES) {
+            self->events_count = true;
+            continue;
+        }
+        if (!last || last->slot != measure->slot) {
+            last = &self->fields[self->field_count++];
+            last->slot = measure->slot;
+        }
+        last->held = last->held || measure->aggregate->feed == MR_FEED_HELD;
+        last->rises = last->rises || measure->aggregate->feed == MR_FEED_RISES;
+    }
+    return MR_OK;
+}
+
+static void close_fields(struct mr_operator *op) {
+    struct instance *self = op->instance;
+    free(self->scratch.body);
+}
+
+const struct mr_operator_type mr_hold_operator = {
+    .name = "hold",
+    .summary = "Makes events into intervals for statistics over time: a value holds until the next "
+               "one of its key",
+    .place = MR_PLACE_HOLD,
+    .options = options,
+    .options_size = sizeof(struct options),
+    .instance_size = sizeof(struct instance),
+    .open = open_fields,
+    .process = process,
+    .settle = settle,
+    .close = close_fields,
+};
