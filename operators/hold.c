@@ -30,15 +30,13 @@
  *
  * Not done: trapezoids (they need the next value before a border can be passed); a piece at once
  * for every event (a cell and an exact sum for each, instead of for a batch). */
-#include "operators/hold_cell.h"
+#include "operators/hold_pieces.h"
 #include "operators/operators.h"
 
 #include <math.h>
-#include <millrace/exact.h>
 #include <stdlib.h>
 
 #define FIELDS_MAX   257
-#define PIECES       64
 #define FLUSH        64                                 /* values                  */
 #define COUNTER_KEPT (INT64_C(30) * 86400 * 1000000000) /* 30 days                 */
 
@@ -75,161 +73,13 @@ struct instance {
     char key[MR_KEY_MAX + 2];
 
     struct reach reach;
-    enum mr_status status; /* of a sweep */
-    struct mr_error *err;
     struct mr_accumulator scratch;
 
-    struct mr_held batch; /* pieces of one feed, group and span, not yet emitted */
-    double x[PIECES], from[PIECES];
-    int64_t ns[PIECES];
+    struct mr_hold_pieces pieces;
 };
 
 static int64_t max_gap_of(const struct mr_operator *op) {
     return ((const struct options *)op->options)->max_gap_ns;
-}
-
-static int64_t least(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
-static int64_t most(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-/* Two event times or durations: they are below 2^62, but for the last window's end. */
-static int64_t plus(int64_t a, int64_t b) {
-    int64_t sum;
-    return __builtin_add_overflow(a, b, &sum) ? INT64_MAX : sum;
-}
-
-/* ---- Pieces --------------------------------------------------------------------------------- */
-
-static void emit_batch(struct mr_operator *op) {
-    struct instance *self = op->instance;
-    if (self->batch.n == 0) {
-        return;
-    }
-    struct mr_record record = {.held = &self->batch};
-    enum mr_status status = mr_emit(op, &record, self->err);
-    self->status = self->status == MR_OK ? status : self->status;
-    self->batch.n = 0;
-}
-
-/* Prepares the batch for pieces of this kind at this time; *end is where its window ends. */
-static void turn_batch(struct mr_operator *op, struct mr_held kind, int64_t ns, int64_t *end) {
-    struct instance *self = op->instance;
-    const struct mr_window *window = mr_window(op);
-    const struct mr_held *batch = &self->batch;
-    if (batch->n == 0 || batch->n == PIECES || ns < batch->span.start_ns ||
-        ns >= batch->span.end_ns || batch->feed != kind.feed || batch->slot != kind.slot ||
-        batch->taken_back != kind.taken_back || !mr_slice_equal(batch->group, kind.group)) {
-        emit_batch(op);
-        kind.span = window->type->span(window->options, ns);
-        kind.x = self->x;
-        kind.from = self->from;
-        kind.ns = self->ns;
-        self->batch = kind;
-    }
-    *end = self->batch.span.end_ns;
-}
-
-/* What each value held, from where it was emitted before to `until`. */
-static void hold_values(struct mr_operator *op, const struct field *field,
-                        const struct mr_hold_view *view, int64_t until) {
-    struct instance *self = op->instance;
-    struct mr_held kind = {.feed = MR_FEED_HELD, .slot = field->slot};
-    for (size_t i = 0; i < view->head->count && view->values[i].ns < until; i++) {
-        const struct mr_hold_value *value = &view->values[i];
-        int64_t end = least(until, plus(value->ns, max_gap_of(op)));
-        if (i + 1 < view->head->count) {
-            end = least(end, view->values[i + 1].ns);
-        }
-        kind.group = mr_hold_group(view, i);
-        for (int64_t at = most(value->ns, view->head->until_ns), stop; at < end; at = stop) {
-            turn_batch(op, kind, at, &stop);
-            stop = least(stop, end);
-            self->x[self->batch.n] = value->x;
-            self->ns[self->batch.n++] = stop - at;
-        }
-    }
-}
-
-/* A counter's interval: from what it had (0 where it began anew) to what it has. */
-struct rise {
-    int64_t from_ns, to_ns;
-    double from, to;
-};
-
-/* The straight line at a time between the two ends: one rounding of the weighed sum, one of the
- * division, never beyond the ends. */
-static double counter_at(const struct rise *rise, int64_t ns) {
-    struct mr_exact_sum sum = {0};
-    if (ns == rise->from_ns || ns == rise->to_ns) {
-        return ns == rise->to_ns ? rise->to : rise->from;
-    }
-    if (!mr_exact_add_product(&sum, rise->from, (double)(rise->to_ns - ns)) ||
-        !mr_exact_add_product(&sum, rise->to, (double)(ns - rise->from_ns))) {
-        return NAN; /* beyond the range: counted by the aggregate */
-    }
-    double x = mr_exact_value(&sum) / (double)(rise->to_ns - rise->from_ns);
-    return fmin(fmax(x, fmin(rise->from, rise->to)), fmax(rise->from, rise->to));
-}
-
-static void push_rise(struct mr_operator *op, struct mr_held kind, int64_t ns, double from,
-                      double to) {
-    struct instance *self = op->instance;
-    int64_t end;
-    turn_batch(op, kind, ns, &end);
-    self->from[self->batch.n] = from;
-    self->x[self->batch.n++] = to;
-}
-
-/* The part of an interval within [from, until). */
-static void give_rise(struct mr_operator *op, struct mr_held kind, const struct rise *rise,
-                      int64_t from, int64_t until) {
-    int64_t gap = rise->to_ns - rise->from_ns;
-    if (gap == 0 || gap > max_gap_of(op)) {
-        if (from <= rise->to_ns && rise->to_ns < until) {
-            push_rise(op, kind, rise->to_ns, rise->from, rise->to);
-        }
-        return;
-    }
-    const struct mr_window *window = mr_window(op);
-    int64_t end = least(until, rise->to_ns);
-    for (int64_t at = most(from, rise->from_ns), stop; at < end; at = stop) {
-        stop = least(end, window->type->span(window->options, at).end_ns);
-        push_rise(op, kind, at, counter_at(rise, at), counter_at(rise, stop));
-    }
-}
-
-static struct rise rise_between(const struct mr_hold_value *left, int64_t ns, double x) {
-    return (struct rise){left->ns, ns, x >= left->x ? left->x : 0, x};
-}
-
-static bool is_neighbour(const struct mr_hold_head *head, const struct mr_hold_value *value) {
-    return head->neighbour_ns == value->ns && head->neighbour == value->x;
-}
-
-static void give_rises(struct mr_operator *op, const struct field *field,
-                       const struct mr_hold_view *view, int64_t until) {
-    const struct mr_hold_head *head = view->head;
-    struct mr_held kind = {.feed = MR_FEED_RISES, .slot = field->slot};
-    for (size_t i = 0; i + 1 < head->count && view->values[i].ns < until; i++) {
-        const struct mr_hold_value *left = &view->values[i], *right = left + 1;
-        int64_t from = head->until_ns;
-        struct rise rise = rise_between(left, right->ns, right->x);
-        kind.group = mr_hold_group(view, i);
-        if (i == 0 && !is_neighbour(head, right)) {
-            if (head->neighbour_ns != MR_HOLD_NONE) {
-                struct rise old = rise_between(left, head->neighbour_ns, head->neighbour);
-                kind.taken_back = true;
-                give_rise(op, kind, &old, MR_HOLD_NONE, from);
-                kind.taken_back = false;
-            }
-            from = MR_HOLD_NONE;
-        }
-        give_rise(op, kind, &rise, from, until);
-    }
 }
 
 /* ---- How far a key has come ----------------------------------------------------------------- */
@@ -243,12 +93,12 @@ static bool emit_until(struct mr_operator *op, const struct field *field,
         return false;
     }
     if (field->held) {
-        hold_values(op, field, &view, until);
+        mr_hold_give_values(&self->pieces, field->slot, &view, until);
     }
     if (field->rises) {
-        give_rises(op, field, &view, until);
+        mr_hold_give_rises(&self->pieces, field->slot, &view, until);
     }
-    emit_batch(op);
+    mr_hold_emit(&self->pieces);
     size_t count = view.head->count, passed = 0;
     while (passed + 1 < count && view.values[passed + 1].ns < until) {
         passed++;
@@ -267,9 +117,9 @@ static bool settle_cell(struct mr_operator *op, const struct field *field,
     if (!mr_hold_view(cell, &view)) {
         return false;
     }
-    int64_t last = view.values[view.head->count - 1].ns, end = plus(last, max_gap_of(op));
+    int64_t last = view.values[view.head->count - 1].ns, end = mr_hold_plus(last, max_gap_of(op));
     int64_t known = reach->settled_ns >= end ? end : last;
-    return emit_until(op, field, cell, least(known, reach->bound_ns));
+    return emit_until(op, field, cell, mr_hold_least(known, reach->bound_ns));
 }
 
 /* Emits the whole intervals that grace has passed, by R, which is the same for every run. */
@@ -300,9 +150,9 @@ static bool is_forgotten(struct mr_operator *op, const struct field *field,
     if (!mr_hold_view(cell, &view)) {
         return cell->length == 0;
     }
-    int64_t end = plus(view.values[view.head->count - 1].ns, max_gap_of(op));
+    int64_t end = mr_hold_plus(view.values[view.head->count - 1].ns, max_gap_of(op));
     if (field->rises) {
-        end = plus(end, COUNTER_KEPT);
+        end = mr_hold_plus(end, COUNTER_KEPT);
     }
     return mr_stream_time(op) > end && !mr_is_retained(op, end);
 }
@@ -318,7 +168,7 @@ static int64_t next_mark(const struct mr_operator *op, int64_t ns) {
     }
     int64_t border = window->type->span(window->options, ns).end_ns;
     int64_t behind = ns < gap ? 0 : window->type->span(window->options, ns - gap).end_ns;
-    return least(border, plus(behind, gap));
+    return mr_hold_least(border, mr_hold_plus(behind, gap));
 }
 
 static enum mr_status damaged(struct mr_error *err) {
@@ -329,12 +179,12 @@ static bool settle_visit(struct mr_operator *op, struct mr_slice key, struct mr_
     struct instance *self = op->instance;
     struct mr_hold_view view;
     uint16_t index;
-    if (self->status != MR_OK) {
+    if (self->pieces.status != MR_OK) {
         return true;
     }
     memcpy(&index, key.data, sizeof index);
     if (index >= self->field_count || (cell->length > 0 && !mr_hold_view(cell, &view))) {
-        self->status = damaged(self->err);
+        self->pieces.status = damaged(self->pieces.err);
         return true;
     }
     const struct field *field = &self->fields[index];
@@ -347,10 +197,9 @@ static bool settle_visit(struct mr_operator *op, struct mr_slice key, struct mr_
 static enum mr_status sweep(struct mr_operator *op, struct reach reach, struct mr_error *err) {
     struct instance *self = op->instance;
     self->reach = reach;
-    self->status = MR_OK;
-    self->err = err;
+    mr_hold_begin(&self->pieces, op, max_gap_of(op), err);
     mr_keyed_sweep(op, settle_visit);
-    return self->status;
+    return self->pieces.status;
 }
 
 static enum mr_status settle(struct mr_operator *op, int64_t watermark_ns, struct mr_error *err) {
@@ -423,7 +272,7 @@ static enum mr_status find_cells(struct mr_operator *op, const struct mr_record 
         }
         self->cells[i] = cell;
     }
-    return self->status;
+    return self->pieces.status;
 }
 
 /* False: it lies before what was emitted. */
@@ -454,8 +303,7 @@ static enum mr_status process(struct mr_operator *op, struct mr_record *record,
         memcpy(self->key + sizeof(uint16_t), key.data, key.length);
         status = mr_group(op, record, &group, err);
     }
-    self->status = MR_OK;
-    self->err = err;
+    mr_hold_begin(&self->pieces, op, max_gap_of(op), err);
     if (status == MR_OK) {
         status = find_cells(op, record, key.length, group, err);
     }
@@ -471,8 +319,8 @@ static enum mr_status process(struct mr_operator *op, struct mr_record *record,
             late = late || self->cells[i];
         }
     }
-    if (self->status != MR_OK) {
-        return self->status;
+    if (self->pieces.status != MR_OK) {
+        return self->pieces.status;
     }
     if (!record->taken && late && !self->events_count) {
         mr_account(op, MR_LATE, 1);
