@@ -19,6 +19,19 @@ static const struct mr_option flags[] = {
     {0},
 };
 
+/* Tables that do not fit the input. */
+static void check_tables(const struct mr_plan *plan, struct mr_log *log, uint32_t partitions) {
+    struct mr_topic topic;
+    struct mr_error err;
+    for (size_t i = 0; i < plan->table_count; i++) {
+        const struct mr_table *table = &plan->tables[i];
+        if (mr_log_describe(log, table->join.topic, &topic, &err) == MR_OK &&
+            mr_table_admits(plan, table, partitions, topic.partitions, &err) != MR_OK) {
+            mr_note("this will not run: %s", err.text);
+        }
+    }
+}
+
 /* 0 partitions: not known, and no fault. */
 static int count_partitions(const struct mr_plan *plan, const struct flags *asked,
                             uint32_t *partitions) {
@@ -40,6 +53,7 @@ static int count_partitions(const struct mr_plan *plan, const struct flags *aske
     }
     if (log && mr_log_describe(log, plan->topic, &topic, &err) == MR_OK) {
         *partitions = topic.partitions;
+        check_tables(plan, log, topic.partitions);
     }
     mr_log_close(log);
     return MR_EXIT_OK;

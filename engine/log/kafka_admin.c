@@ -149,6 +149,8 @@ static void read_settings(const rd_kafka_ConfigResource_t *resource, struct mr_t
             topic->retention_ns = retention_of(setting_number(value));
         } else if (strcmp(name, "retention.bytes") == 0) {
             topic->retention_bytes = setting_number(value);
+        } else if (strcmp(name, "min.compaction.lag.ms") == 0) {
+            topic->lag_ns = retention_of(setting_number(value));
         }
     }
     topic->kind = strstr(policy, "compact") ? MR_KEEP_LAST_OF_KEY : MR_KEEP_RECORDS;

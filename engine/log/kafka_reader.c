@@ -5,9 +5,9 @@
  * partition that is being read gets a client to itself.
  *
  * The end of a plain topic is the last stable offset: what is behind it is still undecided. Of a
- * changelog that is not good enough: a transaction that is open when the reader is opened may
- * commit later. So its reader goes on until the end it is told of is not below the true end as it
- * was at open. */
+ * changelog (a compacted topic that is read from its first record) that is not good enough: a
+ * transaction that is open when the reader is opened may commit later. So its reader goes on until
+ * the end it is told of is not below the true end as it was at open. */
 #include "engine/log/kafka.h"
 
 #include <inttypes.h>
@@ -102,7 +102,7 @@ static enum mr_status find_place(struct mr_kafka_reader *reader, int64_t from,
     if (status != MR_OK) {
         return status;
     }
-    if (topic.kind == MR_KEEP_LAST_OF_KEY) {
+    if (topic.kind == MR_KEEP_LAST_OF_KEY && from < 0) {
         return mr_kafka_true_end(reader->log, source, &reader->target, err);
     }
     if (from >= 0) {

@@ -57,6 +57,7 @@ struct mr_topic {
      * that rows of long ago may go from a job's topic at once. */
     int64_t retention_ns;
     int64_t retention_bytes; /* of one partition; -1: no bound         */
+    int64_t lag_ns; /* of one that is compacted: each record stays at least so long (Kafka) */
     /* The job that owns it; "": anyone may produce, or the log keeps no owners (Kafka). */
     char job[MR_TOPIC_NAME_MAX + 1];
 };
@@ -251,9 +252,10 @@ enum mr_commit mr_session_commit(struct mr_session *session, const struct mr_pos
 void mr_session_abort(struct mr_session *session);
 void mr_session_close(struct mr_session *session); /* aborts; accepts NULL */
 
-/* Reads one partition from an offset (-1: from the first) as far as it goes. Of a changelog: all
- * that was committed, or may still be, when it was opened; the last value of every key, perhaps
- * after older ones and tombstones, the keys in any order; `from` is ignored. */
+/* Reads one partition from an offset (-1: from the first) as far as it goes. Of a changelog from
+ * -1: all that was committed, or may still be, when it was opened; the last value of every key,
+ * perhaps after older ones and tombstones, the keys in any order. A log that keeps a changelog by
+ * key ignores another `from`; Kafka reads a compacted topic from it as any other. */
 enum mr_status mr_reader_open(struct mr_log *log, const struct mr_partition *source, int64_t from,
                               struct mr_reader **reader, struct mr_error *err);
 /* batch->count == 0: nothing came within the timeout, or, with batch->end, nothing follows for

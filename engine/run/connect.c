@@ -3,6 +3,7 @@
  *
  *   log       answers
  *   input     there, its records can be read; how it stamps them; whose clock is wrong
+ *   tables    there, with partitions that fit; whether entries could go unread
  *   outputs   there and as needed, or still to be made; whether they keep what a backfill writes
  *   rights    of the job's group and transactions
  *
@@ -154,6 +155,52 @@ static bool inspect_input(struct inspection *it) {
     return true;
 }
 
+/* ---- Tables ---------------------------------------------------------------------------------- */
+
+/* Whether an entry could be gone before the job has read it. */
+static void judge_table(struct inspection *it, const struct mr_table *table,
+                        const struct mr_topic *topic) {
+    char kept[MR_TEXT_MAX];
+    if (topic->retention_ns >= 0 || topic->retention_bytes >= 0) {
+        tell(
+            it, MR_FINDING_WARNING,
+            "table %s: \"%s\" deletes its entries by %s (%s), also the newest of a key: a job that "
+            "starts later does not know them. cleanup.policy=compact keeps the newest of each key",
+            table->join.name, topic->name, topic->retention_ns >= 0 ? "time" : "size",
+            topic->retention_ns >= 0 ? keeps(topic, kept)
+                                     : mr_format_size(topic->retention_bytes, kept));
+    }
+    if (topic->kind == MR_KEEP_LAST_OF_KEY && topic->lag_ns <= 0) {
+        tell(it, MR_FINDING_WARNING,
+             "table %s: \"%s\" may be compacted at any time: while the job is stopped, an entry "
+             "with a newer one behind it can go unread, and what it said of its time with it. "
+             "min.compaction.lag.ms on the topic says how long every entry stays",
+             table->join.name, topic->name);
+    }
+}
+
+static void inspect_table(struct inspection *it, const struct mr_table *table) {
+    struct mr_topic topic;
+    struct mr_error err = {""};
+    const char *name = table->join.name;
+    enum mr_status status = mr_log_describe(it->log, table->join.topic, &topic, &err);
+    if (status == MR_REJECT) {
+        tell(it, MR_FINDING_FAULT,
+             "table %s: %s. Make it before the job runs, with %" PRIu32
+             " partition%s as the input, or one",
+             name, err.text, it->input.partitions, plural(it->input.partitions));
+    } else if (status != MR_OK) {
+        tell(it, MR_FINDING_FAULT, "table %s: %s", name, err.text);
+    } else if (mr_table_admits(it->plan, table, it->input.partitions, topic.partitions, &err) !=
+               MR_OK) {
+        tell(it, MR_FINDING_FAULT, "%s", err.text);
+    } else {
+        tell(it, MR_FINDING_OK, "table %s: \"%s\" has %" PRIu32 " partition%s", name, topic.name,
+             topic.partitions, plural(topic.partitions));
+        judge_table(it, table, &topic);
+    }
+}
+
 /* ---- What the job writes -------------------------------------------------------------------- */
 
 struct wanted {
@@ -226,6 +273,11 @@ static void inspect_outputs(struct inspection *it, const struct mr_plan *first,
     }
     inspect_wanted(it, &(struct wanted){last->changelog_topic, "changelog", last->member,
                                         MR_KEEP_LAST_OF_KEY, -1});
+    for (size_t i = 0; i < first->table_count; i++) {
+        inspect_wanted(it,
+                       &(struct wanted){first->tables[i].changelog_topic, "changelog of a table",
+                                        first->member, MR_KEEP_LAST_OF_KEY, -1});
+    }
 }
 
 static void inspect_rights(struct inspection *it, const char *member) {
@@ -259,6 +311,9 @@ mr_run_inspect(const struct mr_plan *plan, struct mr_log *log,
                void (*tell_)(void *arg, enum mr_finding finding, const char *sentence), void *arg) {
     struct inspection it = {.plan = plan, .log = log, .tell = tell_, .arg = arg};
     if (inspect_input(&it)) {
+        for (size_t i = 0; i < plan->table_count; i++) {
+            inspect_table(&it, &plan->tables[i]);
+        }
         inspect_stages(&it);
     }
     return it.fault ? MR_REJECT : MR_OK;
