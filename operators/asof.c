@@ -11,7 +11,8 @@
  * its arrays are those of the frame, from its first sample on, and mr_record.first keeps its times.
  *
  * Where there is no entry the joined fields are absent; `missing` says what becomes of the samples.
- * With dead_letter the whole frame goes, so it is looked through before anything is handed on. */
+ * With dead_letter the whole frame goes, so it is looked through before anything is handed on, by
+ * the first join for all that follow it. */
 #include <millrace/join.h>
 
 static const struct mr_option options[] = {
@@ -31,6 +32,11 @@ static const struct mr_option options[] = {
              "always kept",
      .offset = offsetof(struct mr_join, history_ns), .minimum = 1e9, .maximum = 3660 * 86400e9},
     {0},
+};
+
+struct instance {
+    bool follows; /* another join, which looks for both                       */
+    bool looks;   /* this table, or one behind it, rejects what has no entry */
 };
 
 static void fill(const struct mr_join *join, const struct mr_version *version,
@@ -109,32 +115,61 @@ static enum mr_status hand_on_parts(struct mr_operator *op, struct mr_record *re
     return status;
 }
 
-static enum mr_status check_entries(struct mr_operator *op, const struct mr_record *record,
-                                    struct mr_error *err) {
+/* ---- dead_letter ------------------------------------------------------------------------------
+ */
+
+static bool is_join(const struct mr_operator *op) {
+    return op && op->type->place == MR_PLACE_JOIN;
+}
+
+static bool rejects(const struct mr_operator *op) {
+    return ((const struct mr_join *)op->options)->missing == MR_MISSING_DEAD_LETTER;
+}
+
+/* Every sample has its entry in this table and in those behind it, whose keys may come from this
+ * one. What this one drops is not looked for any further. */
+static enum mr_status look_through(struct mr_operator *op, const struct mr_record *record,
+                                   struct mr_error *err) {
     const struct mr_join *join = op->options;
+    enum mr_status status = MR_OK;
     struct mr_version version;
-    for (size_t begin = 0; begin < record->samples;) {
-        size_t end = look_up(op, record, begin, &version);
-        if (!version.there) {
+    for (size_t begin = 0, end; begin < record->samples && status == MR_OK; begin = end) {
+        end = look_up(op, record, begin, &version);
+        if (!version.there && join->missing == MR_MISSING_DEAD_LETTER) {
             return mr_error_set(err, MR_REJECT,
                                 "table `%s` has no entry for this record's key and time "
                                 "(join.%s.missing is dead_letter)",
                                 join->name, join->name);
         }
-        begin = end;
+        if (is_join(op->next) && (version.there || join->missing == MR_MISSING_PASS)) {
+            struct mr_record part = part_of(op, record, begin, end);
+            fill(join, &version, part.values);
+            status = look_through(op->next, &part, err);
+        }
+    }
+    return status;
+}
+
+static enum mr_status open_join(struct mr_operator *op, struct mr_error *err) {
+    struct instance *self = op->instance;
+    for (struct mr_operator *join = op; !self->follows && is_join(join); join = join->next) {
+        struct instance *other = join->instance;
+        other->follows = join != op;
+        self->looks = self->looks || rejects(join);
     }
     return MR_OK;
 }
 
+/* ---- The operator -----------------------------------------------------------------------------
+ */
+
 static enum mr_status process(struct mr_operator *op, struct mr_record *record,
                               struct mr_error *err) {
-    const struct mr_join *join = op->options;
+    const struct instance *self = op->instance;
     struct mr_version version;
-    if (join->missing == MR_MISSING_DEAD_LETTER) {
-        enum mr_status status = check_entries(op, record, err);
-        if (status != MR_OK) {
-            return status;
-        }
+    enum mr_status status = self->looks ? look_through(op, record, err) : MR_OK;
+    if (status != MR_OK) {
+        return status;
     }
     if (look_up(op, record, 0, &version) < record->samples) {
         return hand_on_parts(op, record, err);
@@ -148,5 +183,7 @@ const struct mr_operator_type mr_asof_operator = {
     .place = MR_PLACE_JOIN,
     .options = options,
     .options_size = sizeof(struct mr_join),
+    .instance_size = sizeof(struct instance),
+    .open = open_join,
     .process = process,
 };

@@ -329,6 +329,7 @@ static struct mr_record *make_record(const struct mr_input *input, const struct 
     };
     record->last_ns = mr_sample_ns(record, frame->samples - 1);
     for (size_t i = 0; i < input->field_count; i++) {
+        record->values[i] = (struct mr_value){.kind = MR_ABSENT};
         if (!input->fields[i].derived) {
             fill_value(&record->values[i], input->fields[i].name, frame, arena);
         }
