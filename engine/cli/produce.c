@@ -68,6 +68,9 @@ static int report(const struct mr_target *target, const struct mr_written *writt
                  written->partitions, written->partitions == 1 ? "" : "s", seconds);
         tell("wrote ", written->records, "record", rest);
     }
+    if (written->told > 0) {
+        tell("told ", written->told, "change", " of algorithm in the topic of --metadata");
+    }
     if (written->refused > 0) {
         tell("refused ", written->refused, "line", "");
     }

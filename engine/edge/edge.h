@@ -20,6 +20,7 @@ struct mr_written {
     uint64_t records;    /* that were committed                                  */
     uint64_t refused;    /* lines without a usable key, each told in a warning   */
     uint64_t blank;      /* lines left out                                       */
+    uint64_t told;       /* entries of simulation.metadata                       */
     uint32_t partitions; /* of the topic                                         */
 };
 

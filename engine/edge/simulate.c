@@ -277,6 +277,7 @@ enum mr_status mr_simulate(struct mr_log *log, const struct mr_target *target,
     if (status == MR_OK) {
         status = mr_writer_commit(&it->writer, err);
     }
+    written->told = it->told.records;
     mr_writer_close(&it->teller);
     mr_writer_close(&it->writer);
     free(it->slots);
