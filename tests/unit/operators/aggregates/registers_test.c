@@ -127,26 +127,60 @@ static void there_is_no_bias_at_any_size(void **state) {
     }
 }
 
-/* Ten thousand million hashes are not fed: each register is given the largest of its share, drawn
- * from the distribution of that maximum. */
+/* So many hashes are not fed: each register is given the largest of its share, drawn from the
+ * distribution of that maximum. */
+static void put_share(struct set *set, double n, uint64_t *seed) {
+    double share = n / (double)(1u << set->bits);
+    mr_registers_spread(&set->accumulator, set->bits);
+    for (uint32_t k = 0; k < set->accumulator.length; k++) {
+        double u = random_unit(seed);
+        unsigned value = 1;
+        while (value < MR_REGISTER_MAX && exp(-share * pow(2, -(double)value)) < u) {
+            value++;
+        }
+        set->accumulator.body[k] = (uint8_t)value;
+    }
+}
+
 static void ten_thousand_million_are_within_the_bound(void **state) {
     static const unsigned sizes[] = {7, 10, 14, 17};
+    uint64_t seed = 3;
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         struct set *set = set_of(sizes[i]);
-        uint64_t seed = 3;
-        double n = 1e10, share = n / (double)(1u << sizes[i]);
-        mr_registers_spread(&set->accumulator, sizes[i]);
-        for (uint32_t k = 0; k < set->accumulator.length; k++) {
-            double u = random_unit(&seed);
-            unsigned value = 1;
-            while (value < MR_REGISTER_MAX && exp(-share * pow(2, -(double)value)) < u) {
-                value++;
-            }
-            set->accumulator.body[k] = (uint8_t)value;
-        }
-        assert_true(fabs((double)estimate(set) / n - 1) <= 4 * standard_error(sizes[i]));
+        put_share(set, 1e10, &seed);
+        assert_true(fabs((double)estimate(set) / 1e10 - 1) <= 4 * standard_error(sizes[i]));
         set_destroy(set);
     }
+}
+
+/* 2e11 hashes fill three of four among 128 registers. */
+static void full_registers_are_no_bias(void **state) {
+    enum { SETS = 400 };
+    double sum = 0, squares = 0, n = 2e11;
+    uint64_t seed = 4;
+    for (int k = 0; k < SETS; k++) {
+        struct set *set = set_of(7);
+        put_share(set, n, &seed);
+        double off = (double)estimate(set) / n - 1;
+        sum += off;
+        squares += off * off;
+        set_destroy(set);
+    }
+    double mean = sum / SETS, spread = sqrt(squares / SETS - mean * mean);
+    assert_true(fabs(mean) <= 4 * spread / sqrt(SETS) + 0.01);
+}
+
+/* As postgresql-hll has it. */
+static void thirty_one_stands_for_more_and_a_rest_of_zeros_for_none(void **state) {
+    struct set *set = set_of(7);
+    mr_registers_spread(&set->accumulator, 7);
+    put(set, UINT64_C(1) << 60 | 3);
+    put(set, UINT64_C(1) << 36 | 4); /* 29 zeros */
+    put(set, 5);
+    assert_int_equal(set->accumulator.body[3], 31);
+    assert_int_equal(set->accumulator.body[4], 30);
+    assert_int_equal(set->accumulator.body[5], 0);
+    set_destroy(set);
 }
 
 /* ---- Unions -----------------------------------------------------------------------------------
@@ -265,10 +299,12 @@ static void bytes_that_are_not_written_so_are_refused(void **state) {
     assert_refused(6, "\x12\x86\x7f\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0\1", 19);   /* twice the same */
     assert_refused(6, "\x12\x86\x7f\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\1", 19);   /* falling        */
     assert_refused(6, "\x12\x86\x7f\0\0\0\0\0\0\0\1\xff\0\0\0\0\0\0\0", 19); /* unsigned order */
-    assert_refused(4, "\x13\x84\x7f\x08", 4);                    /* half an entry               */
-    assert_refused(4, "\x13\x84\x7f\x00\x00", 5);                /* a register of 0             */
-    assert_refused(4, "\x13\x84\x7f\x08\x81", 5);                /* bits after the last entry   */
-    assert_refused(4, "\x13\x84\x7f\x08\x84\x40", 6);            /* the same register twice     */
+    assert_refused(4, "\x13\x84\x7f\x08", 4);         /* half an entry               */
+    assert_refused(4, "\x13\x84\x7f\x00\x00", 5);     /* a register of 0             */
+    assert_refused(4, "\x13\x84\x7f\x08\x81", 5);     /* bits after the last entry   */
+    assert_refused(4, "\x13\x84\x7f\x08\x84\x40", 6); /* the same register twice     */
+    assert_refused(4, "\x13\x84\x7f\x00\x88\x48\x26\x14\x0a\x85\x82\xe1\x80\x80",
+                   14);                                          /* full would be shorter */
     assert_refused(4, "\x14\x84\x7f\0\0\0\0\0\0\0\0\0", 12);     /* not all registers           */
     assert_refused(4, "\x14\x84\x7f\0\0\0\0\0\0\0\0\0\0\0", 14); /* more than all               */
     assert_refused(4, "\x14\x84\x7f\x08\0\0\0\0\0\0\0\0\0", 13); /* sparse would be shorter     */
@@ -281,6 +317,8 @@ int main(void) {
         cmocka_unit_test(a_count_to_ten_million_stays_within_the_bound),
         cmocka_unit_test(there_is_no_bias_at_any_size),
         cmocka_unit_test(ten_thousand_million_are_within_the_bound),
+        cmocka_unit_test(full_registers_are_no_bias),
+        cmocka_unit_test(thirty_one_stands_for_more_and_a_rest_of_zeros_for_none),
         cmocka_unit_test(a_union_is_the_set_of_all),
         cmocka_unit_test(order_and_repetition_do_not_show),
         cmocka_unit_test(the_bytes_are_those_of_postgresql),
