@@ -306,6 +306,14 @@ void mr_memory_log_crash(struct mr_log *base) {
     pthread_mutex_unlock(&log->lock);
 }
 
+void mr_memory_log_lose(struct mr_log *base, const struct mr_partition *source, int64_t before) {
+    struct mr_memory_log *log = lock_log(base);
+    struct mr_memory_topic *topic = mr_memory_topic_find(log, source->topic);
+    assert(topic && before <= topic->partitions[source->partition].end);
+    topic->partitions[source->partition].first = before;
+    pthread_mutex_unlock(&log->lock);
+}
+
 void mr_memory_log_limit(struct mr_log *base, size_t records) {
     struct mr_memory_log *log = lock_log(base);
     log->limit = records;

@@ -29,6 +29,8 @@ void mr_memory_log_move(struct mr_log *log, const char *job, uint32_t partition,
                         int polls);
 /* The worker that has it now. */
 uint32_t mr_memory_log_owner(struct mr_log *log, const char *job, uint32_t partition);
+/* The records before an offset go, as retention and compaction have them go in anybody's topic. */
+void mr_memory_log_lose(struct mr_log *log, const struct mr_partition *source, int64_t before);
 /* At most so many records in a batch; 0: as many as the log likes. */
 void mr_memory_log_limit(struct mr_log *log, size_t records);
 /* The next poll of the session that has started `partition` looks at this partition. */
