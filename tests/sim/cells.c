@@ -4,7 +4,7 @@
  * worth a transaction; but not so far that a span that has closed were open again. */
 #include "tests/sim/sim.h"
 
-#include <stddef.h>
+#include "engine/run/table.h"
 #include <stdlib.h>
 
 struct lines { /* one piece of text a cell */
@@ -14,6 +14,7 @@ struct lines { /* one piece of text a cell */
 
 struct snapshot {
     const struct sim *sim;
+    const struct sim_fleet *fleet;
     struct mr_buffer text[SIM_PARTITIONS]; /* empty: not a partition of this worker  */
     int64_t t_ns[SIM_PARTITIONS];
     int64_t closed_ns[SIM_PARTITIONS]; /* the largest end + grace of a closed cell       */
@@ -113,14 +114,19 @@ static void describe_store(const struct mr_plan *plan, struct mr_store *store,
 
 /* ---- The changelog -------------------------------------------------------------------------- */
 
+/* Number 0 is the windows', then come the versions of each table. */
 static struct mr_store *store_of_changelog(const struct sim *sim, const struct mr_plan *plan,
-                                           uint32_t partition) {
-    struct mr_store *store = mr_store_create(&plan->measures, plan->layout_hash);
+                                           size_t number, uint32_t partition) {
+    static const struct mr_measures none;
+    const struct mr_table *table = number > 0 ? &plan->tables[number - 1] : NULL;
+    struct mr_store *store = table ? mr_store_create(&none, table->layout_hash)
+                                   : mr_store_create(&plan->measures, plan->layout_hash);
     struct mr_partition source = {.partition = partition};
     struct mr_reader *reader;
     struct mr_batch batch;
     struct mr_error err;
-    snprintf(source.topic, sizeof source.topic, "%s", plan->changelog_topic);
+    snprintf(source.topic, sizeof source.topic, "%s",
+             table ? table->changelog_topic : plan->changelog_topic);
     if (mr_reader_open(sim->log, &source, -1, &reader, &err) != MR_OK) {
         sim_fail(sim, "%s", err.text);
     }
@@ -152,16 +158,18 @@ static void compare_texts(const struct sim *sim, uint32_t partition, const char 
     }
 }
 
-static void compare_log(const struct sim *sim, const struct mr_task *task) {
-    struct mr_buffer logged = {0}, live = {0};
+static void compare_log(const struct sim *sim, struct mr_task *task) {
     uint32_t partition = task->source.partition;
-    struct mr_store *store = store_of_changelog(sim, task->plan, partition);
-    describe_store(task->plan, store, &logged);
-    describe_store(task->plan, task->store, &live);
-    compare_texts(sim, partition, "the changelog has other cells", &logged, &live);
-    mr_store_destroy(store);
-    mr_buffer_finish(&logged);
-    mr_buffer_finish(&live);
+    for (size_t i = 0; i <= task->plan->table_count; i++) {
+        struct mr_buffer logged = {0}, live = {0};
+        struct mr_store *store = store_of_changelog(sim, task->plan, i, partition);
+        describe_store(task->plan, store, &logged);
+        describe_store(task->plan, mr_kept_of(task, i).store, &live);
+        compare_texts(sim, partition, "the changelog has other cells", &logged, &live);
+        mr_store_destroy(store);
+        mr_buffer_finish(&logged);
+        mr_buffer_finish(&live);
+    }
 }
 
 /* ---- A worker ------------------------------------------------------------------------------- */
@@ -169,6 +177,17 @@ static void compare_log(const struct sim *sim, const struct mr_task *task) {
 static void describe_tally(struct mr_buffer *out, const struct mr_tally *tally) {
     mr_buffer_format(out, "%zu %zu %zu %zu %zu %zu\n", tally->read, tally->used, tally->filtered,
                      tally->late, tally->duplicate, tally->dead);
+}
+
+/* What a new task reads of its tables, to their ends, does not count. */
+static void describe_tables(struct mr_task *task, struct mr_buffer *out) {
+    for (size_t i = 0; i < task->plan->table_count; i++) {
+        const struct mr_table_tally *tally = &task->counters.tables[i];
+        mr_buffer_format(out, "table %zu at %lld: %zu %zu %zu %zu\n", i,
+                         (long long)task->tables[i].position, tally->read, tally->bad,
+                         tally->tombstones, tally->late);
+        describe_store(task->plan, task->tables[i].store, out);
+    }
 }
 
 struct visited {
@@ -208,6 +227,15 @@ static bool visit_window(void *arg, struct mr_cell *cell) {
 }
 
 static void note_times(struct snapshot *snapshot, const struct mr_task *task) {
+    if (snapshot->fleet->stage == 1 &&
+        sim_shadow_watermark(snapshot->sim, task->source.partition, task->offset) !=
+            task->times.watermark_ns) {
+        sim_fail(
+            snapshot->sim,
+            "partition %u of the second stage, at %lld: T is %lld, by the markers it is %lld",
+            task->source.partition, (long long)task->offset, (long long)task->times.watermark_ns,
+            (long long)sim_shadow_watermark(snapshot->sim, task->source.partition, task->offset));
+    }
     struct visited visited = {snapshot->sim, task, INT64_MIN};
     mr_store_sweep(task->store, visit_window, &visited);
     snapshot->t_ns[task->source.partition] = task->times.watermark_ns;
@@ -217,8 +245,7 @@ static void note_times(struct snapshot *snapshot, const struct mr_task *task) {
 static void describe_task(void *arg, const struct mr_partition *source,
                           const struct mr_counters *counters) {
     struct snapshot *snapshot = arg;
-    const struct mr_task *task =
-        (const struct mr_task *)((const char *)counters - offsetof(struct mr_task, counters));
+    struct mr_task *task = sim_task(counters);
     struct mr_buffer *out = &snapshot->text[source->partition];
     if (snapshot->compare_log) {
         compare_log(snapshot->sim, task);
@@ -234,6 +261,7 @@ static void describe_task(void *arg, const struct mr_partition *source,
         mr_buffer_format(out, " %zu", counters->gaps[i]);
     }
     mr_buffer_text(out, "\n");
+    describe_tables(task, out);
     describe_store(task->plan, task->store, out);
 }
 
@@ -256,22 +284,23 @@ static bool has_all(const struct snapshot *is, const struct snapshot *wanted) {
 }
 
 /* Another worker in the place of this one, until the tasks that `before` has run again. */
-static void replace(struct sim *sim, uint32_t number, const struct snapshot *before,
+static void replace(struct sim_fleet *fleet, uint32_t number, const struct snapshot *before,
                     struct snapshot *after) {
     struct mr_error err;
-    sim_worker_replace(sim, number);
-    struct mr_worker *worker = sim->fleet.workers[number];
+    sim_worker_replace(fleet, number);
+    struct mr_worker *worker = fleet->workers[number];
     while (!has_all(after, before)) {
         if (mr_worker_step(worker, 0, &err) != MR_OK) {
-            sim_fail(sim, "worker %u does not restore: %s", number, err.text);
+            sim_fail(fleet->sim, "worker %u does not restore: %s", number, err.text);
         }
+        sim_shadow_read(fleet->sim);
         mr_worker_visit(worker, describe_new, after);
     }
 }
 
-static void compare_times(const struct sim *sim, const struct snapshot *before,
-                          const struct snapshot *after) {
-    bool by_time = sim->epoch == 0 && !sim->fleet.until_end; /* no --close, one grace */
+static void compare_times(const struct snapshot *before, const struct snapshot *after) {
+    const struct sim *sim = before->sim;
+    bool by_time = sim->epoch == 0 && !before->fleet->until_end; /* no --close, one grace */
     for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
         if (before->text[p].length > 0 && (after->t_ns[p] > before->t_ns[p] ||
                                            (by_time && after->t_ns[p] < before->closed_ns[p]))) {
@@ -281,17 +310,21 @@ static void compare_times(const struct sim *sim, const struct snapshot *before,
     }
 }
 
-void sim_cells_check(struct sim *sim, uint32_t number) {
-    struct snapshot before = {.sim = sim, .compare_log = true}, after = {.sim = sim};
+void sim_cells_check(struct sim_fleet *fleet, uint32_t number) {
+    const struct sim *sim = fleet->sim;
+    struct snapshot before = {.sim = sim, .fleet = fleet, .compare_log = true};
+    struct snapshot after = {.sim = sim, .fleet = fleet};
     struct mr_error err;
-    struct mr_worker *worker = sim->fleet.workers[number];
+    struct mr_worker *worker = fleet->workers[number];
     sim_tell(sim, "worker %u is compared with its changelog", number);
+    fleet->sim->acting = fleet;
     if (mr_worker_commit(worker, &err) != MR_OK) {
         sim_fail(sim, "a commit failed: %s", err.text);
     }
+    sim_shadow_read(fleet->sim);
     mr_worker_visit(worker, describe_task, &before);
-    replace(sim, number, &before, &after);
-    compare_times(sim, &before, &after);
+    replace(fleet, number, &before, &after);
+    compare_times(&before, &after);
     for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
         if (before.text[p].length > 0) {
             compare_texts(sim, p, "another worker has another state", &after.text[p],

@@ -26,6 +26,21 @@ static void draw_groups(struct sim *sim) {
     job->by_other = sim_chance(&sim->random, 35);
 }
 
+/* Two in five jobs join nothing and have one stage. */
+static void draw_more(struct sim *sim) {
+    struct sim_job *job = &sim->job;
+    int64_t kind = sim_below(&sim->more, 100);
+    job->stages = 1;
+    if (kind >= 65) {
+        job->stages = 2;
+        job->partitions += job->partitions == 1;
+        job->by_device = false;
+    }
+    if ((kind >= 40 && kind < 65) || kind >= 85) {
+        sim_draw_tables(sim);
+    }
+}
+
 void sim_draw_job(struct sim *sim) {
     struct sim_random *random = &sim->random;
     struct sim_job *job = &sim->job;
@@ -52,6 +67,8 @@ void sim_draw_job(struct sim *sim) {
     for (size_t i = 0; i < job->epoch_count; i++) {
         draw_epoch(sim, &job->epochs[i]);
     }
+    job->epochs[job->epoch_count - 1].close = true;
+    draw_more(sim);
 }
 
 /* ---- A record ------------------------------------------------------------------------------- */
@@ -100,6 +117,13 @@ static void draw_values(struct sim *sim, struct sim_record *record) {
     }
 }
 
+/* What is far ahead moves nothing. */
+static void note_newest(struct sim *sim, int64_t last_ns) {
+    if (last_ns <= sim->clock.virtual_ns + sim->job.max_ahead_ns && last_ns > sim->newest_ns) {
+        sim->newest_ns = last_ns;
+    }
+}
+
 static void draw_record(struct sim *sim, int device, struct sim_record *record) {
     struct sim_random *random = &sim->random;
     bool frames = sim->job.format == SIM_FRAMES;
@@ -109,6 +133,7 @@ static void draw_record(struct sim *sim, int device, struct sim_record *record) 
     if (sim_chance(random, 80)) { /* mostly it ends then */
         record->start_ns -= (record->samples - 1) * sim->job.period_ns;
     }
+    note_newest(sim, record->start_ns + (record->samples - 1) * sim->job.period_ns);
     record->device = device;
     record->other = (int)sim_below(random, 2);
     if (!frames && sim_chance(random, 10)) {

@@ -35,6 +35,26 @@ static void add_from(struct mr_buffer *out, const struct sim_job *job) {
     }
 }
 
+static void add_groups(struct mr_buffer *out, const struct sim_job *job) {
+    const char *comma = "";
+    mr_buffer_text(out, "group_by: [");
+    if (job->by_device) {
+        mr_buffer_text(out, device_name(job));
+        comma = ", ";
+    }
+    if (job->by_other) {
+        mr_buffer_format(out, "%s%s", comma, other_name(job));
+        comma = ", ";
+    }
+    for (uint32_t i = 0; i < job->table_count; i++) {
+        if (job->tables[i].kind) {
+            mr_buffer_format(out, "%s{%s: %s.kind}", comma, sim_table_name(i), sim_table_name(i));
+            comma = ", ";
+        }
+    }
+    mr_buffer_text(out, "]\n");
+}
+
 static void add_steps(struct mr_buffer *out, const struct sim_job *job) {
     bool frames = job->format == SIM_FRAMES;
     if (job->duplicates) {
@@ -44,14 +64,18 @@ static void add_steps(struct mr_buffer *out, const struct sim_job *job) {
         mr_buffer_text(out, "}\n");
     }
     if (job->let) {
-        mr_buffer_format(out, "let: {p: %s}\n", frames ? "current * voltage" : "v * w");
+        mr_buffer_format(out, "let:\n  p: %s\n", frames ? "current * voltage" : "v * w");
     }
-    if (job->where) {
+    if (job->tables[0].scale) {
+        mr_buffer_format(out, "%s  q: %s * algo.scale\n", job->let ? "" : "let:\n",
+                         frames ? "current" : "v");
+    }
+    if (job->tables[0].limit) {
+        mr_buffer_format(out, "where: %s > algo.limit\n", frames ? "current" : "v");
+    } else if (job->where) {
         mr_buffer_format(out, "where: %s > -20\n", frames ? "current" : "v");
     }
-    mr_buffer_format(out, "group_by: [%s%s%s]\n", job->by_device ? device_name(job) : "",
-                     job->by_device && job->by_other ? ", " : "",
-                     job->by_other ? other_name(job) : "");
+    add_groups(out, job);
 }
 
 static void add_stats(struct mr_buffer *out, const struct sim_job *job) {
@@ -59,6 +83,9 @@ static void add_stats(struct mr_buffer *out, const struct sim_job *job) {
     mr_buffer_format(out, "stats:\n  n: count\n  v_sum: sum(%s)\n  v_last: last(%s)\n", v, v);
     if (job->let) {
         mr_buffer_text(out, "  p_sum: sum(p)\n");
+    }
+    if (job->tables[0].scale) {
+        mr_buffer_text(out, "  q_sum: sum(q)\n");
     }
     if (job->few_stats) {
         return;
@@ -82,6 +109,7 @@ static void add_text(struct mr_buffer *out, const struct sim_job *job,
     add_duration(out, ", idle", epoch->idle_ns);
     add_duration(out, ", max_ahead", job->max_ahead_ns);
     mr_buffer_format(out, ", late: %s}\n", late[job->late]);
+    sim_put_join(out, job);
     add_steps(out, job);
     add_duration(out, "window: {every", job->window_ns);
     mr_buffer_text(out, "}\n");
@@ -108,4 +136,7 @@ void sim_plan_load(struct sim *sim, struct sim_epoch *epoch) {
     }
     mr_faults_finish(&faults);
     mr_buffer_finish(&text);
+    if (mr_plan_stages(epoch->plan, sim->job.partitions, epoch->stages) != sim->job.stages) {
+        sim_fail(sim, "the job should have %u stages", sim->job.stages);
+    }
 }

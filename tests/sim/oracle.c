@@ -4,7 +4,8 @@
  *   for each record of a partition, in order
  *       ahead       its last sample is later than its append time + max_ahead     dead, forgotten
  *       duplicate   its identity is remembered                                    by R
- *       filtered    sample by sample, by the job's condition
+ *       refused     a table with `missing: dead_letter` has nothing for a sample    dead
+ *       filtered    sample by sample, by the job's condition, or `missing: drop`
  *       late        its window's end + grace + retain <= R (with `drop`: its end + grace), or its
  *                   end <= H
  *       used        all others
@@ -28,12 +29,7 @@ struct partition {
     int64_t r_ns, h_ns;    /* INT64_MIN: not yet */
     struct seen *seen[16]; /* by device and stream */
     size_t seen_count[16], seen_capacity[16];
-    struct samples *samples;
-};
-
-struct samples {
-    struct sim_sample *items;
-    size_t count, capacity;
+    struct sim_samples *samples;
 };
 
 /* ---- Duplicates ----------------------------------------------------------------------------- */
@@ -109,7 +105,7 @@ static bool is_duplicate(struct partition *p, const struct sim_record *record, i
 static const struct sim_epoch *epoch_of(const struct partition *p, int64_t offset) {
     const struct sim_job *job = &p->sim->job;
     size_t i = job->epoch_count - 1;
-    while (offset < job->epochs[i].from[p->number]) {
+    while (offset < job->epochs[i].from[0][p->number]) {
         i--;
     }
     return &job->epochs[i];
@@ -123,18 +119,67 @@ static bool is_late(const struct partition *p, const struct sim_epoch *epoch, in
     return end_ns <= p->h_ns || end_ns + epoch->grace_ns + kept_ns <= p->r_ns;
 }
 
-static bool is_kept(const struct sim_job *job, const struct sim_record *record, uint32_t i) {
-    return !job->where || (record->has_v && record->v[i] > -20); /* a NaN is not */
+/* What the tables say about one sample. */
+struct joined {
+    const struct sim_entry *entries[SIM_TABLES];
+};
+
+static struct joined join(const struct partition *p, const struct sim_record *record, int64_t ns) {
+    struct joined joined = {0};
+    for (uint32_t i = 0; i < p->sim->job.table_count; i++) {
+        joined.entries[i] = sim_table_asof(p->sim, i, record, ns, p->r_ns);
+    }
+    return joined;
 }
 
-static void use(struct partition *p, const struct sim_record *record, uint32_t i, int64_t ns) {
+/* Whether a table that has nothing for the sample has a say in it. */
+static bool misses(const struct partition *p, const struct joined *joined,
+                   enum sim_missing missing) {
+    for (uint32_t i = 0; i < p->sim->job.table_count; i++) {
+        if (!joined->entries[i] && p->sim->job.tables[i].missing == missing) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One sample without an entry takes its record along. */
+static bool is_refused(const struct partition *p, const struct sim_record *record) {
+    for (uint32_t i = 0; i < record->samples; i++) {
+        struct joined joined = join(p, record, record->start_ns + i * p->sim->job.period_ns);
+        if (misses(p, &joined, SIM_DEAD_LETTER)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A NaN is not kept, nor is anything where there is no limit. */
+static bool is_kept(const struct partition *p, const struct sim_record *record, uint32_t i,
+                    const struct joined *joined) {
     const struct sim_job *job = &p->sim->job;
-    struct samples *samples = p->samples;
+    const struct sim_entry *first = joined->entries[0];
+    if (misses(p, joined, SIM_DROP)) {
+        return false;
+    }
+    if (job->tables[0].limit) {
+        return record->has_v && first && first->has_limit && record->v[i] > first->limit;
+    }
+    return !job->where || (record->has_v && record->v[i] > -20);
+}
+
+static void use(struct partition *p, const struct sim_record *record, uint32_t i,
+                const struct joined *joined) {
+    const struct sim_job *job = &p->sim->job;
+    const struct sim_entry *first = joined->entries[0];
+    int64_t ns = record->start_ns + i * job->period_ns;
+    struct sim_samples *samples = p->samples;
     if (samples->count == samples->capacity) {
         samples->capacity = samples->capacity ? 2 * samples->capacity : 256;
         samples->items = mr_reallocate(samples->items, samples->capacity * sizeof *samples->items);
     }
-    samples->items[samples->count++] = (struct sim_sample){
+    struct sim_sample *sample = &samples->items[samples->count++];
+    *sample = (struct sim_sample){
         .window_ns = ns / job->window_ns * job->window_ns,
         .device = job->by_device ? record->device : -1,
         .other = job->by_other ? record->other : -1,
@@ -143,7 +188,13 @@ static void use(struct partition *p, const struct sim_record *record, uint32_t i
         .has_w = record->has_w && !isnan(record->w[i]),
         .v = record->v[i],
         .w = record->w[i],
+        .has_scale = first && first->has_scale,
+        .scale = first ? first->scale : 0,
     };
+    for (uint32_t t = 0; t < SIM_TABLES; t++) {
+        bool there = job->tables[t].kind && joined->entries[t];
+        sample->kinds[t] = there ? joined->entries[t]->kind : -1;
+    }
 }
 
 /* Takes the samples of a record that is neither ahead nor a duplicate. */
@@ -154,14 +205,15 @@ static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
     for (uint32_t i = 0; i < record->samples; i++) {
         int64_t ns = record->start_ns + i * job->period_ns;
         int64_t end_ns = (ns / job->window_ns + 1) * job->window_ns;
-        if (!is_kept(job, record, i)) {
+        struct joined joined = join(p, record, ns);
+        if (!is_kept(p, record, i, &joined)) {
             outcome->filtered++;
         } else if (is_late(p, epoch, end_ns)) {
             outcome->late++;
         } else {
             outcome->used++;
             counters->gaps[0] += record->has_v && isnan(record->v[i]);
-            use(p, record, i, ns);
+            use(p, record, i, &joined);
         }
     }
 }
@@ -195,21 +247,23 @@ static bool take_record(struct partition *p, const struct mr_message *message,
     const struct sim_epoch *epoch = epoch_of(p, message->offset);
     int64_t last_ns = record->start_ns + (record->samples - 1) * job->period_ns;
     struct mr_tally samples = {.read = record->samples};
-    bool dead = last_ns > message->append_ns + job->max_ahead_ns;
-    if (dead) {
+    bool ahead = last_ns > message->append_ns + job->max_ahead_ns;
+    if (ahead) {
         samples.dead = record->samples;
     } else if (is_duplicate(p, record, last_ns)) {
         samples.duplicate = record->samples;
+    } else if (is_refused(p, record)) {
+        samples.dead = record->samples;
     } else {
         judge_samples(p, epoch, record, &samples);
     }
     tally(&p->truth->counters[p->number], &samples);
-    if (!dead && last_ns > p->r_ns) {
+    if (!ahead && last_ns > p->r_ns) {
         int64_t horizon = last_ns - epoch->grace_ns - epoch->retain_ns;
         p->r_ns = last_ns;
         p->h_ns = horizon > p->h_ns ? horizon : p->h_ns;
     }
-    return dead || (samples.late > 0 && job->late == MR_LATE_DEAD_LETTER);
+    return samples.dead > 0 || (samples.late > 0 && job->late == MR_LATE_DEAD_LETTER);
 }
 
 /* ---- A message, a partition ----------------------------------------------------------------- */
@@ -229,8 +283,8 @@ static void take_message(struct partition *p, const struct mr_message *message) 
     }
 }
 
-static void take_partition(const struct sim *sim, struct sim_truth *truth, struct samples *samples,
-                           uint32_t number) {
+static void take_partition(const struct sim *sim, struct sim_truth *truth,
+                           struct sim_samples *samples, uint32_t number) {
     struct partition p = {.sim = sim,
                           .truth = truth,
                           .number = number,
@@ -258,93 +312,13 @@ static void take_partition(const struct sim *sim, struct sim_truth *truth, struc
     }
 }
 
-/* ---- Rows ----------------------------------------------------------------------------------- */
-
-static int by_group(const struct sim_sample *a, const struct sim_sample *b) {
-    if (a->window_ns != b->window_ns) {
-        return a->window_ns < b->window_ns ? -1 : 1;
-    }
-    return a->device != b->device ? a->device - b->device : a->other - b->other;
-}
-
-/* Of one group the latest first: an order in which they never came. */
-static int compare_samples(const void *left, const void *right) {
-    const struct sim_sample *a = left, *b = right;
-    int order = by_group(a, b);
-    return order != 0 ? order : (b->ns > a->ns) - (b->ns < a->ns);
-}
-
-static void add_column(struct mr_buffer *out, const char *name, const char *prefix, int number) {
-    mr_buffer_format(out, ",\"%s\":\"", name);
-    if (number >= 0) {
-        mr_buffer_format(out, "%s%d", prefix, number);
-    }
-    mr_buffer_text(out, "\"");
-}
-
-static char *head_of(const struct sim_job *job, const struct sim_sample *sample) {
-    bool frames = job->format == SIM_FRAMES;
-    char start[MR_TEXT_MAX], end[MR_TEXT_MAX];
-    struct mr_buffer out = {0};
-    mr_buffer_text(&out, "{\"job\":\"sim\"");
-    if (job->by_device) {
-        add_column(&out, frames ? "device" : job->record_key ? "key" : "g", "dev-", sample->device);
-    }
-    if (job->by_other) {
-        add_column(&out, frames ? "stream" : "h", frames ? "" : "h", sample->other);
-    }
-    mr_buffer_format(&out, ",\"window_start\":\"%s\",\"window_end\":\"%s\"",
-                     mr_format_time(sample->window_ns, start),
-                     mr_format_time(sample->window_ns + job->window_ns, end));
-    mr_buffer_add(&out, "", 1);
-    return out.data;
-}
-
-static char *key_of(const struct sim_job *job, const struct sim_sample *sample) {
-    char device[16] = "", other[16] = "", key[64];
-    snprintf(device, sizeof device, "dev-%d", sample->device);
-    if (sample->other >= 0) {
-        snprintf(other, sizeof other, "%s%d", job->format == SIM_FRAMES ? "" : "h", sample->other);
-    }
-    if (job->by_device && job->by_other) {
-        snprintf(key, sizeof key, "[\"%s\",\"%s\"]", device, other);
-    } else {
-        snprintf(key, sizeof key, "%s", job->by_device ? device : job->by_other ? other : "");
-    }
-    return mr_copy_text(key);
-}
-
-static int compare_rows(const void *left, const void *right) {
-    const struct sim_row *a = left, *b = right;
-    return strcmp(a->head, b->head);
-}
-
-static void make_rows(const struct sim *sim, const struct samples *samples,
-                      struct sim_truth *truth) {
-    size_t next;
-    if (samples->count > 0) {
-        qsort(samples->items, samples->count, sizeof *samples->items, compare_samples);
-    }
-    truth->rows = mr_allocate_array(samples->count + 1, struct sim_row);
-    for (size_t i = 0; i < samples->count; i = next) {
-        const struct sim_sample *sample = &samples->items[i];
-        for (next = i + 1; next < samples->count && by_group(sample, &samples->items[next]) == 0;) {
-            next++;
-        }
-        truth->rows[truth->row_count++] =
-            (struct sim_row){head_of(&sim->job, sample), sim_statistics(sim, sample, next - i),
-                             key_of(&sim->job, sample), sample->window_ns};
-    }
-    qsort(truth->rows, truth->row_count, sizeof *truth->rows, compare_rows);
-}
-
 void sim_truth_find(const struct sim *sim, struct sim_truth *truth) {
-    struct samples samples = {0};
+    struct sim_samples samples = {0};
     *truth = (struct sim_truth){0};
     for (uint32_t p = 0; p < sim->job.partitions; p++) {
         take_partition(sim, truth, &samples, p);
     }
-    make_rows(sim, &samples, truth);
+    sim_rows_make(sim, &samples, truth);
     free(samples.items);
 }
 
@@ -353,6 +327,7 @@ void sim_truth_finish(struct sim_truth *truth) {
         free(truth->rows[i].head);
         free(truth->rows[i].tail);
         free(truth->rows[i].key);
+        mr_buffer_finish(&truth->rows[i].group);
     }
     for (uint32_t p = 0; p < SIM_PARTITIONS; p++) {
         free(truth->dead[p]);

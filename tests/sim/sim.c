@@ -31,7 +31,7 @@ void mr_warn(const char *format, ...) {
         sim_fail(running, "a warning that nobody asked for: %s", text);
     }
     running->fault_armed = false;
-    running->fleet.failed = true;
+    running->acting->failed = true;
     sim_tell(running, "%s", text);
 }
 
@@ -89,6 +89,7 @@ static void open_log(struct sim *sim) {
         sim_fail(sim, "the log does not open: %s", err.text);
     }
     sim->moves = sim_chance(&sim->broker, 40);
+    sim_tables_create(sim);
     if (sim_chance(&sim->broker, 50)) {
         sim_tell(sim, "commits leave gaps in the offsets");
         mr_memory_log_gaps(sim->log);
@@ -99,24 +100,25 @@ static void open_log(struct sim *sim) {
     }
 }
 
-static void run(uint64_t seed, bool verbose) {
+static struct sim *make(uint64_t seed, bool verbose) {
     struct sim *sim = mr_allocate(sizeof *sim);
     sim->seed = seed;
     sim->verbose = verbose;
     sim->random.state = seed;
     sim->broker.state = ~seed;
+    sim->more.state = seed ^ UINT64_C(0x5555555555555555);
     sim->clock = mr_virtual_clock(INT64_C(1790000000) * MR_SECOND);
-    running = sim;
     sim->messages = mr_allocate_array(SIM_MESSAGES, struct sim_message);
-    sim_draw_job(sim);
-    for (size_t i = 0; i < sim->job.epoch_count; i++) {
-        sim_plan_load(sim, &sim->job.epochs[i]);
+    sim->entries = mr_allocate_array(SIM_ENTRIES, struct sim_entry);
+    for (uint32_t i = 0; i < SIM_STAGES; i++) {
+        sim->fleets[i] = (struct sim_fleet){.sim = sim, .stage = i};
     }
-    open_log(sim);
-    sim_play(sim);
-    sim_check(sim);
-    for (uint32_t i = 0; i < sim->fleet.count; i++) {
-        mr_worker_destroy(sim->fleet.workers[i]);
+    return sim;
+}
+
+static void destroy(struct sim *sim) {
+    for (uint32_t i = 0; i < SIM_STAGES; i++) {
+        sim_fleet_kill(&sim->fleets[i]);
     }
     mr_session_close(sim->producer);
     mr_log_close(sim->log);
@@ -126,8 +128,30 @@ static void run(uint64_t seed, bool verbose) {
     for (size_t i = 0; i < sim->message_count; i++) {
         mr_buffer_finish(&sim->messages[i].value);
     }
+    for (size_t i = 0; i < sim->entry_count; i++) {
+        mr_buffer_finish(&sim->entries[i].value);
+    }
+    for (uint32_t i = 0; i < SIM_TABLES; i++) {
+        free(sim->versions[i].items);
+    }
+    sim_shadow_destroy(sim->shadow);
     free(sim->messages);
+    free(sim->entries);
     free(sim);
+}
+
+static void run(uint64_t seed, bool verbose) {
+    struct sim *sim = make(seed, verbose);
+    running = sim;
+    sim_draw_job(sim);
+    for (size_t i = 0; i < sim->job.epoch_count; i++) {
+        sim_plan_load(sim, &sim->job.epochs[i]);
+    }
+    open_log(sim);
+    sim_play(sim);
+    sim_tables_read(sim);
+    sim_check(sim);
+    destroy(sim);
     running = NULL;
 }
 

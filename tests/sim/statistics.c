@@ -7,18 +7,21 @@
 #include <millrace/json.h>
 #include <stdlib.h>
 
-enum field { NO_FIELD, FIELD_V, FIELD_P };
+enum field { NO_FIELD, FIELD_V, FIELD_P, FIELD_Q };
 
 static enum field field_of(const struct mr_plan *plan, int slot) {
     if (slot < 0) {
         return NO_FIELD;
     }
-    return strcmp(plan->input.fields[slot].name, "p") == 0 ? FIELD_P : FIELD_V;
+    const char *name = plan->input.fields[slot].name;
+    return strcmp(name, "p") == 0 ? FIELD_P : strcmp(name, "q") == 0 ? FIELD_Q : FIELD_V;
 }
 
 static bool value_of(const struct sim_sample *sample, enum field field, double *x) {
-    *x = field == FIELD_P ? sample->v * sample->w : sample->v;
-    return field == NO_FIELD || (sample->has_v && (field == FIELD_V || sample->has_w));
+    double other = field == FIELD_P ? sample->w : field == FIELD_Q ? sample->scale : 1;
+    bool has_other = field == FIELD_P ? sample->has_w : field != FIELD_Q || sample->has_scale;
+    *x = sample->v * other;
+    return field == NO_FIELD || (sample->has_v && has_other);
 }
 
 static void add_sample(const struct sim_job *job, const struct mr_measure *measure,
