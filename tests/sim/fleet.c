@@ -53,16 +53,10 @@ static bool is_unfinished(const struct sim_fleet *fleet, const char *text) {
     return fleet->failed && strstr(text, "the last commit failed");
 }
 
-/* A zombie that restores may begin behind what the new owner has trimmed. */
-static bool is_trimmed(const struct sim_fleet *fleet, const char *text) {
-    return fleet->zombies && fleet->stage == 1 && strstr(text, "is gone, the first one");
-}
-
 /* A worker failed: right if we made it, and then the whole process is gone. */
 static void expect_failure(struct sim_fleet *fleet, const struct mr_error *err) {
     struct sim *sim = fleet->sim;
-    if (!sim_is_fenced(sim, err->text) && !is_unfinished(fleet, err->text) &&
-        !is_trimmed(fleet, err->text)) {
+    if (!sim_is_fenced(sim, err->text) && !is_unfinished(fleet, err->text)) {
         if (!fleet->died && !sim->fault_armed) {
             sim_fail(sim, "a worker failed, and nobody made it fail: %s", err->text);
         }

@@ -132,22 +132,21 @@ static struct joined join(const struct partition *p, const struct sim_record *re
     return joined;
 }
 
-/* Whether a table that has nothing for the sample has a say in it. */
-static bool misses(const struct partition *p, const struct joined *joined,
-                   enum sim_missing missing) {
+/* What the first table says that has nothing for the sample, and does not let it pass. */
+static enum sim_missing missing(const struct partition *p, const struct joined *joined) {
     for (uint32_t i = 0; i < p->sim->job.table_count; i++) {
-        if (!joined->entries[i] && p->sim->job.tables[i].missing == missing) {
-            return true;
+        if (!joined->entries[i] && p->sim->job.tables[i].missing != SIM_PASS) {
+            return p->sim->job.tables[i].missing;
         }
     }
-    return false;
+    return SIM_PASS;
 }
 
 /* One sample without an entry takes its record along. */
 static bool is_refused(const struct partition *p, const struct sim_record *record) {
     for (uint32_t i = 0; i < record->samples; i++) {
         struct joined joined = join(p, record, record->start_ns + i * p->sim->job.period_ns);
-        if (misses(p, &joined, SIM_DEAD_LETTER)) {
+        if (missing(p, &joined) == SIM_DEAD_LETTER) {
             return true;
         }
     }
@@ -159,7 +158,7 @@ static bool is_kept(const struct partition *p, const struct sim_record *record, 
                     const struct joined *joined) {
     const struct sim_job *job = &p->sim->job;
     const struct sim_entry *first = joined->entries[0];
-    if (misses(p, joined, SIM_DROP)) {
+    if (missing(p, joined) == SIM_DROP) {
         return false;
     }
     if (job->tables[0].limit) {
