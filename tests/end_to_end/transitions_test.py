@@ -122,10 +122,10 @@ class Transitions(Stream, harness.Case):
         self.assertTrue(self.dump('device-transitions'), 'no row came out between the kills')
         _, err = self.millrace('run', *jobs, '--log', self.log, '--workers', 2, '--until-end')
         account, oracle = harness.Account(err), self.check()
-        # Two jobs print one account: the second one's lines, which are equal but for the name.
-        self.assertEqual((account.total('read'), account.total('used'),
-                          account.total('filtered'), account.total('dead-lettered')),
-                         (oracle.read, oracle.kept(), oracle.read - oracle.kept(), 0))
+        counts = [account.total(outcome)
+                  for outcome in ('read', 'used', 'filtered', 'dead-lettered')]
+        self.assertEqual(counts, [2 * count for count in (
+            oracle.read, oracle.kept(), oracle.read - oracle.kept(), 0)])  # of two jobs
 
     def test_states_beyond_the_memory_limit_stop_the_job_and_nothing_is_lost(self):
         devices = 20000
