@@ -82,18 +82,27 @@ static void schema_key(struct mr_buffer *out) {
     mr_buffer_text(out, "{\"type\":\"string\"}");
 }
 
-/* Kept until a field of it is used. */
+/* Types wait until a field is used. */
 static void load_fields(struct mr_loader *loader, const struct mr_node *node) {
     if (!mr_expect(loader, node, MR_NODE_MAP, "`name: type` pairs")) {
         return;
     }
+    size_t count = 0;
+    struct mr_field *types =
+        mr_arena_take(loader->source.memory, (node->count + 1) * sizeof *types);
     for (const struct mr_node *field = node->first; field; field = field->next) {
-        struct mr_field type = {0};
-        if (mr_field_type(loader, field, &type) && mr_kind_is_array(type.kind)) {
-            mr_node_fault(loader, field, NULL, "a table has one value a field, not an array");
+        types[count] = (struct mr_field){.name = field->key->text};
+        if (!mr_field_type(loader, field, &types[count])) {
+            continue;
         }
+        if (mr_kind_is_array(types[count].kind)) {
+            mr_node_fault(loader, field, NULL, "a table has one value a field, not an array");
+            continue;
+        }
+        count++;
     }
-    loader->table_fields[loader->table_count] = node;
+    types[count] = (struct mr_field){0};
+    loader->table_types[loader->table_count] = types;
 }
 
 const struct mr_form mr_table_forms[] = {
@@ -237,17 +246,25 @@ static void note_unknown_table(struct mr_loader *loader, const char *name) {
     }
 }
 
+static void take_type(const struct mr_field *types, const char *name, struct mr_field *field) {
+    for (; types && types->name; types++) {
+        if (strcmp(types->name, name) == 0) {
+            field->kind = types->kind;
+            field->from_text = types->from_text;
+        }
+    }
+}
+
 bool mr_join_field(struct mr_loader *loader, const char *name, struct mr_field *field) {
     const struct mr_node *join = mr_node_find(loader->root, "join");
     bool any = join && join->kind == MR_NODE_MAP;
     for (size_t i = 0; i < loader->table_count; i++) {
         const char *own = field_of(name, loader->tables[i].join.name);
-        const struct mr_node *types = loader->table_fields[i];
-        const struct mr_node *type = own && types ? mr_node_find(types, own) : NULL;
         if (own && *own) {
             field->kind = MR_ABSENT;
             field->derived = true;
-            return !type || mr_field_type(loader, type, field);
+            take_type(loader->table_types[i], own, field);
+            return true;
         }
     }
     for (const struct mr_node *table = any ? join->first : NULL; table; table = table->next) {

@@ -25,7 +25,7 @@ struct mr_loader {
 
     /* Tables that are joined, in the order of the file. */
     struct mr_table *tables;
-    const struct mr_node *table_fields[MR_TABLES_MAX]; /* their `fields`; NULL: not given */
+    const struct mr_field *table_types[MR_TABLES_MAX]; /* their `fields`; NULL: not given */
     size_t table_count;
 
     /* Names that a later line makes: not to be taken for fields of the record. */
