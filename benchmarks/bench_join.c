@@ -23,7 +23,7 @@
  */
 
 /* Version v of every device before v + 1 of any; `step_ns` apart, the first at first_ns. */
-static void put_table(struct input *input, const char *topic, const char *device, int64_t first_ns,
+static void put_table(struct input *input, const char *topic, bool frames, int64_t first_ns,
                       int64_t step_ns) {
     struct mr_error err;
     struct mr_topic spec = {.partitions = 1, .retention_ns = -1, .retention_bytes = -1};
@@ -37,7 +37,8 @@ static void put_table(struct input *input, const char *topic, const char *device
     for (int v = 0; v < VERSIONS; v++) {
         for (int d = 0; d < DEVICES; d++) {
             char key[32], value[128], time[MR_TEXT_MAX];
-            int key_length = snprintf(key, sizeof key, device, d);
+            int key_length = frames ? snprintf(key, sizeof key, "js220-%03d", d)
+                                    : snprintf(key, sizeof key, "dev-%07d", d);
             int length = snprintf(value, sizeof value,
                                   "{\"algorithm\":\"%s\",\"valid_from\":\"%s\",\"by\":\"bench\"}",
                                   v % 2 ? "B" : "A", mr_format_time(first_ns + v * step_ns, time));
@@ -120,9 +121,8 @@ static void bench_frames(int rounds) {
     int64_t frame_ns = FRAME_SAMPLES * INT64_C(500);
     mr_bench_open(&input, "memory:", "waveforms", 1);
     mr_bench_frames(&input, DEVICES, FRAMES);
-    put_table(&input, "history", "js220-%03d", START_NS - VERSIONS * 30 * MR_SECOND,
-              30 * MR_SECOND);
-    put_table(&input, "borders", "js220-%03d", START_NS - frame_ns / 3, frame_ns);
+    put_table(&input, "history", true, START_NS - VERSIONS * 30 * MR_SECOND, 30 * MR_SECOND);
+    put_table(&input, "borders", true, START_NS - frame_ns / 3, frame_ns);
     compare("frames, whole", "M samples/s", mr_bench_frames_job, "history", &input, rounds);
     compare("frames, each of them cut", "M samples/s", mr_bench_frames_job, "borders", &input,
             rounds);
@@ -133,7 +133,7 @@ static void bench_events(int rounds) {
     struct input input;
     mr_bench_open(&input, "memory:", "readings", 1);
     mr_bench_events(&input, DEVICES, EVENTS, 60000);
-    put_table(&input, "history", "dev-%07d", START_NS - VERSIONS * 30 * MR_SECOND, 30 * MR_SECOND);
+    put_table(&input, "history", false, START_NS - VERSIONS * 30 * MR_SECOND, 30 * MR_SECOND);
     compare("events", "M events/s", mr_bench_events_job, "history", &input, rounds);
     mr_log_close(input.log);
 }
