@@ -9,6 +9,7 @@ const struct mr_operator_type *const mr_operator_types[] = {
 };
 
 const struct mr_window_type *const mr_window_types[] = {
+    &mr_hopping_window, /* before the kind whose options it adds to */
     &mr_tumbling_window,
     NULL,
 };

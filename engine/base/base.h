@@ -74,8 +74,7 @@ bool mr_parse_duration(struct mr_slice text, int64_t *ns);
 bool mr_parse_size(struct mr_slice text, int64_t *bytes);
 /* "1kHz", "2MHz", "0.5Hz". */
 bool mr_parse_rate(struct mr_slice text, double *hz);
-const char *mr_format_duration(int64_t ns, char out[MR_TEXT_MAX]); /* "1m", "1m30s", "250ms"  */
-const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]);  /* "64 KiB", "1.5 GiB"     */
+const char *mr_format_size(int64_t bytes, char out[MR_TEXT_MAX]); /* "64 KiB", "1.5 GiB"     */
 /* The nearest of `names` (ends with NULL) by edits, when near enough to be a slip; else NULL. */
 const char *mr_nearest(const char *word, const char *const *names);
 

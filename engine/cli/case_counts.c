@@ -1,6 +1,7 @@
 /* What the workers of a case's job have counted, as a row that an expectation can be compared with:
  *
- *   {"read":..., "samples.read":..., "gaps.FIELD":..., "TABLE.read":..., "revisions":...}
+ *   {"read":..., "samples.read":..., "gaps.FIELD":..., "TABLE.read":..., "revisions":...,
+ *    "partly_late":...}
  *
  * of the first or only stage; of a second one its samples ("regrouped.read":...), as records belong
  * to the stage that reads them, and its revisions. */
@@ -39,6 +40,7 @@ static void add_partition(void *arg, const struct mr_partition *source,
     add_tally(sum, &sum->counters.samples, &counters->samples);
     sum->counters.revisions += counters->revisions;
     sum->counters.held_late += counters->held_late;
+    sum->counters.partly_late += counters->partly_late;
     for (size_t i = 0; i < MR_GAP_FIELDS; i++) {
         sum->counters.gaps[i] += counters->gaps[i];
     }
@@ -112,7 +114,9 @@ void mr_case_counts(const struct mr_plan *plan, struct mr_worker *const *workers
         second = sum_up(workers[1]);
         put_tally(out, "regrouped.", &second.counters.samples);
     }
-    mr_buffer_format(out, "\"held_late\":%" PRIu64 ",\"revisions\":%" PRIu64 "}",
-                     sum.counters.held_late + second.counters.held_late,
-                     sum.counters.revisions + second.counters.revisions);
+    mr_buffer_format(
+        out, "\"held_late\":%" PRIu64 ",\"revisions\":%" PRIu64 ",\"partly_late\":%" PRIu64 "}",
+        sum.counters.held_late + second.counters.held_late,
+        sum.counters.revisions + second.counters.revisions,
+        sum.counters.partly_late + second.counters.partly_late);
 }

@@ -298,11 +298,26 @@ static void print_steps(const struct mr_plan *plan, FILE *out) {
 /* ---- Rows -------------------------------------------------------------------------------------
  */
 
+/* What overlapping windows cost. */
+static void print_panes(const struct mr_plan *plan, FILE *out) {
+    const struct mr_panes *panes = &plan->panes;
+    if (panes->count > 1) {
+        fprintf(out, "; windows of ");
+        print_duration(panes->reach_ns + panes->length_ns, out);
+        fprintf(out, ", one every ");
+        print_duration(panes->length_ns, out);
+        fprintf(out, "\n  A record goes into one pane of ");
+        print_duration(panes->length_ns, out);
+        fprintf(out, ", a row is made of %u panes.", panes->count);
+    }
+}
+
 static void print_rows(const struct mr_plan *plan, FILE *out) {
     fprintf(out, "\nrows: one per window");
     for (size_t i = 0; i < plan->group_count; i++) {
         fprintf(out, "%s%s", i ? ", " : " and ", plan->groups[i].name);
     }
+    print_panes(plan, out);
     fprintf(out, "\n  job");
     for (size_t i = 0; i < plan->group_count; i++) {
         fprintf(out, ", %s", plan->groups[i].name);
@@ -373,18 +388,19 @@ static void print_measure(const struct mr_plan *plan, const struct mr_measure *m
     print_sizes(name, &sizes, out);
 }
 
-/* Windows of a group that begin within such a time. */
+/* Windows (or panes) of a group that begin within such a time. */
 static double count_windows(const struct mr_plan *plan, int64_t kept_ns) {
-    struct mr_span span = plan->window.type->span(plan->window.options, 0);
-    return ceil((double)kept_ns / (double)(span.end_ns - span.start_ns));
+    return ceil((double)kept_ns / (double)plan->panes.length_ns);
 }
 
 struct load {
-    double groups, open, closed; /* windows of each group */
+    double groups, open, closed; /* windows of each group, or panes */
+    double covers;               /* closed windows over panes       */
 };
 
 static double memory_of(const struct load *load, const struct size *cell) {
-    return load->groups * (load->open * (double)cell->memory + load->closed * (double)cell->packed);
+    return load->groups * (load->open * (double)cell->memory + load->closed * (double)cell->packed +
+                           load->covers * CELL_OVERHEAD);
 }
 
 static void print_load(const struct mr_plan *plan, uint32_t partitions, const struct load *load,
@@ -394,8 +410,8 @@ static void print_load(const struct mr_plan *plan, uint32_t partitions, const st
     print_bytes(memory_of(load, &cell->alike), out);
     fprintf(out, " to ");
     print_bytes(memory_of(load, &cell->wide), out);
-    fprintf(out, ", for %.0f open and %.0f closed windows of each; the limit is ", load->open,
-            load->closed);
+    fprintf(out, ", for %.0f open and %.0f closed %s of each; the limit is ", load->open,
+            load->closed, plan->panes.count > 1 ? "panes" : "windows");
     print_bytes((double)plan->memory_bytes, out);
     fprintf(out, "\n  changelog  %.2f to %.2f MB/s, when each has records in every commit (",
             per_second * (double)cell->alike.packed / 1e6,
@@ -431,15 +447,18 @@ static void print_state(const struct mr_plan *plan, uint64_t groups, uint32_t pa
     struct sizes cell = sizes_of_cell(plan);
     struct load load = {
         .groups = (double)groups,
-        .open = 1 + count_windows(plan, plan->lateness.grace_ns),
+        .open = plan->panes.count + count_windows(plan, plan->lateness.grace_ns),
         .closed = count_windows(plan, plan->retain_ns),
+        .covers = plan->panes.count > 1 ? count_windows(plan, plan->retain_ns) : 0,
     };
     fprintf(out, "\nstate in bytes%24s %17s %21s\n", "", "60 alike values", "values of 12 decades");
     fprintf(out, "  %-36s %8s %8s %12s %8s\n", "", "memory", "packed", "memory", "packed");
     for (size_t i = 0; i < plan->measures.count; i++) {
         print_measure(plan, &plan->measures.items[i], out);
     }
-    print_sizes("one group and window, in all", &cell, out);
+    print_sizes(plan->panes.count > 1 ? "one group and pane, in all"
+                                      : "one group and window, in all",
+                &cell, out);
     print_held(plan, out);
     fprintf(out, "\nat %llu group%s (--groups N)\n", (unsigned long long)groups, plural(groups));
     print_load(plan, partitions, &load, &cell, out);

@@ -108,6 +108,7 @@ struct mr_plan {
     struct mr_group_column *groups; /* none: one group */
     size_t group_count;
     struct mr_window window; /* type == NULL: none; then no groups, measures and stats */
+    struct mr_panes panes;   /* of the window                                          */
     struct mr_measures measures;
     struct mr_stat *stats;
     size_t stat_count;

@@ -13,7 +13,7 @@
 
 /* Words of later versions: a person who has read of them deserves more than "unknown". */
 static const char *const later[] = {
-    "hop", "session", "zone", "rekey", "postgres", "dashboard", NULL,
+    "session", "zone", "rekey", "postgres", "dashboard", NULL,
 };
 
 bool mr_is_for_later(const char *word) {

@@ -122,8 +122,9 @@ static void print_operators(FILE *out) {
 
 static void print_windows(FILE *out) {
     fprintf(out, "\n## window\n\nThe time that one row covers.\n");
-    print_table_head(out);
     for (const struct mr_window_type *const *type = mr_window_types; *type; type++) {
+        fprintf(out, "\nWith `%s`: %s.\n", (*type)->key, (*type)->summary);
+        print_table_head(out);
         print_options((*type)->options, out);
     }
 }

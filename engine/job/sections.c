@@ -183,13 +183,24 @@ static const char *const *window_names(struct mr_loader *loader) {
     return copy;
 }
 
+/* By the key that only this kind has, or by a slip of it. */
+static bool names_kind(const struct mr_node *node, const struct mr_window_type *type) {
+    const char *const names[] = {type->key, NULL};
+    for (const struct mr_node *child = node->first; child; child = child->next) {
+        if (strcmp(child->key->text, type->key) == 0 || mr_nearest(child->key->text, names)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void load_window(struct mr_loader *loader, const struct mr_node *node) {
     if (!mr_expect(loader, node, MR_NODE_MAP, "a kind of window, such as {every: 1m}")) {
         return;
     }
     const struct mr_window_type *found = NULL;
     for (const struct mr_window_type *const *type = mr_window_types; *type; type++) {
-        found = !found && mr_node_find(node, (*type)->key) ? *type : found;
+        found = !found && names_kind(node, *type) ? *type : found;
     }
     if (!found) {
         mr_keys_check(loader, node, window_names(loader));
@@ -198,8 +209,18 @@ static void load_window(struct mr_loader *loader, const struct mr_node *node) {
     }
     void *options = mr_arena_take(loader->source.memory, found->options_size);
     memset(options, 0, found->options_size);
+    bool bad = loader->source.bad;
+    loader->source.bad = false;
     mr_section_load(loader, &(struct mr_section){.options = found->options}, node, options);
-    loader->plan->window = (struct mr_window){found, options};
+    if (!loader->source.bad) {
+        struct mr_error err;
+        if (found->check && found->check(options, &err) != MR_OK) {
+            mr_node_fault(loader, mr_node_find(node, found->key), NULL, "%s", err.text);
+        }
+        loader->plan->window = (struct mr_window){found, options};
+        loader->plan->panes = found->panes(options);
+    }
+    loader->source.bad = loader->source.bad || bad;
 }
 
 /* ---- to, tests --------------------------------------------------------------------------------

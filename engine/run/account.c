@@ -1,10 +1,10 @@
 /* Counters, and the note: what is committed beside an offset.
  *
- *   "2 R T H  12 counters of tally  revisions  held_late
+ *   "2 R T H K  12 counters of tally  revisions  held late  partly late
  *      tables  {name, position, 5 counters of its tally} for each  gaps..."
  *
  * decimal, separated by spaces. A table is known by its name: the job may have others now. Version
- * 1 had neither tables nor held_late, and is read too.
+ * 1 had neither K, nor these two counters, nor tables, and is read too.
  *
  * Plain text, because Kafka keeps offset metadata as a string; 2 KB at most. The counters
  * travel with the offset, so the identities hold after a crash too. */
@@ -95,12 +95,14 @@ static void write_tables(const struct mr_task *task, struct mr_buffer *note) {
 struct mr_slice mr_note_write(struct mr_task *task) {
     struct mr_buffer *note = &task->note;
     note->length = 0;
-    mr_buffer_format(note, "%d %" PRId64 " %" PRId64 " %" PRId64, NOTE_VERSION,
-                     task->times.stream_ns, task->times.watermark_ns, task->times.horizon_ns);
+    mr_buffer_format(note, "%d %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64, NOTE_VERSION,
+                     task->times.stream_ns, task->times.watermark_ns, task->times.horizon_ns,
+                     task->times.closed_ns);
     write_tally(note, &task->counters.records);
     write_tally(note, &task->counters.samples);
     mr_buffer_format(note, " %" PRIu64 " %" PRIu64, task->counters.revisions,
                      task->counters.held_late);
+    mr_buffer_format(note, " %" PRIu64, task->counters.partly_late);
     write_tables(task, note);
     for (size_t i = 0; i < gap_fields(task->plan); i++) {
         mr_buffer_format(note, " %" PRIu64, task->counters.gaps[i]);
@@ -180,11 +182,13 @@ enum mr_status mr_note_read(struct mr_task *task, struct mr_slice note, struct m
     task->times.stream_ns = next(&at, &bad);
     task->times.watermark_ns = next(&at, &bad);
     task->times.horizon_ns = next(&at, &bad);
+    task->times.closed_ns = version > 1 ? next(&at, &bad) : MR_NEVER;
     read_tally(&at, &bad, &task->counters.records);
     read_tally(&at, &bad, &task->counters.samples);
     task->counters.revisions = (uint64_t)next(&at, &bad);
     if (version > 1) {
         task->counters.held_late = (uint64_t)next(&at, &bad);
+        task->counters.partly_late = (uint64_t)next(&at, &bad);
         read_tables(task, &at, &bad);
     }
     for (size_t i = 0; !bad && *at && i < MR_GAP_FIELDS; i++) {
@@ -242,5 +246,10 @@ void mr_counters_print(const struct mr_plan *plan, const struct mr_partition *so
         mr_note("job %s: %s/%u held too late: %" PRIu64 " values or pieces of intervals lay before "
                 "what had been emitted, and are missing from statistics over time",
                 plan->job, source->topic, source->partition, counters->held_late);
+    }
+    if (counters->partly_late > 0) {
+        mr_note("job %s: %s/%u partly late: %" PRIu64 " parts of records came too late for some of "
+                "their windows, and went into the others",
+                plan->job, source->topic, source->partition, counters->partly_late);
     }
 }

@@ -76,9 +76,24 @@ enum mr_status mr_group(struct mr_operator *op, const struct mr_record *record,
     return MR_OK;
 }
 
+/* An accepted part has come into the cell: what has closed gets its row again. */
+static void revise(struct mr_task *task, struct mr_cell *cell, enum mr_verdict verdict) {
+    if (verdict == MR_VERDICT_REVISABLE) {
+        mr_store_close(task->store, cell);
+    }
+    if (task->plan->panes.count > 1) {
+        mr_hop_take(task, cell);
+    } else if (cell->closed) {
+        mr_revise(task, cell); /* also a part that is open by the rules, after --close */
+        task->counters.revisions++;
+    }
+}
+
 struct mr_cell *mr_task_cell(struct mr_task *task, struct mr_slice group, struct mr_span span,
                              size_t samples) {
-    enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, span.end_ns);
+    /* The last window that has the span takes what any of them takes. */
+    int64_t end_ns = mr_time_add(span.end_ns, task->plan->panes.reach_ns);
+    enum mr_verdict verdict = mr_times_judge(&task->times, task->plan, end_ns);
     if (verdict == MR_VERDICT_LATE) {
         task->outcome.late += samples;
         return NULL;
@@ -92,11 +107,8 @@ struct mr_cell *mr_task_cell(struct mr_task *task, struct mr_slice group, struct
         (void)status;
     }
     cell->samples += samples;
-    if (verdict == MR_VERDICT_REVISABLE && task->plan->role != MR_UPSTREAM) {
-        mr_store_close(task->store, cell); /* upstream nothing closes: the second stage judges it */
-    }
-    if (cell->closed) {
-        mr_revise(task, cell); /* also a part that is open by the rules, after --close */
+    if (task->plan->role != MR_UPSTREAM) { /* there nothing closes: the second stage judges it */
+        revise(task, cell, verdict);
     }
     mr_store_touch(task->store, cell);
     task->span_start_ns = span.start_ns;
@@ -179,7 +191,8 @@ int64_t mr_grace(const struct mr_operator *op) {
 bool mr_is_retained(const struct mr_operator *op, int64_t event_ns) {
     const struct mr_plan *plan = op->task->plan;
     struct mr_span span = plan->window.type->span(plan->window.options, event_ns);
-    return !mr_times_drops(&op->task->times, plan, span.end_ns);
+    int64_t end_ns = mr_time_add(span.end_ns, plan->panes.reach_ns);
+    return !mr_times_drops(&op->task->times, plan, end_ns);
 }
 
 enum mr_status mr_partition_key(struct mr_operator *op, const struct mr_record *record,

@@ -17,8 +17,7 @@ static bool has_windows(const struct mr_task *task) {
 }
 
 /* The row says closed, and how many closed rows came before it. */
-static enum mr_status emit_closed(struct mr_task *task, struct mr_cell *cell,
-                                  struct mr_error *err) {
+enum mr_status mr_close_emit(struct mr_task *task, struct mr_cell *cell, struct mr_error *err) {
     enum mr_status status = mr_row_emit(task, cell, true, err);
     cell->rev++;
     cell->pending = false;
@@ -39,7 +38,7 @@ static enum mr_status close_end(struct mr_task *task, struct mr_end *end, struct
     mr_cells_sort(open, count);
     enum mr_status status = MR_OK;
     for (size_t i = 0; i < count && status == MR_OK; i++) {
-        status = emit_closed(task, open[i], err);
+        status = mr_close_emit(task, open[i], err);
     }
     free(open);
     return status;
@@ -47,7 +46,7 @@ static enum mr_status close_end(struct mr_task *task, struct mr_end *end, struct
 
 static enum mr_status close_until(struct mr_task *task, int64_t bound_ns, struct mr_error *err) {
     enum mr_status status = MR_OK;
-    struct mr_end *end = has_windows(task) ? mr_store_next_close(task->store) : NULL;
+    struct mr_end *end = mr_store_next_close(task->store);
     while (status == MR_OK && end &&
            mr_time_add(end->end_ns, task->plan->lateness.grace_ns) <= bound_ns) {
         status = close_end(task, end, err);
@@ -57,19 +56,26 @@ static enum mr_status close_until(struct mr_task *task, int64_t bound_ns, struct
 }
 
 enum mr_status mr_close_due(struct mr_task *task, struct mr_error *err) {
-    return close_until(task, task->times.watermark_ns, err);
+    if (!has_windows(task)) {
+        return MR_OK;
+    }
+    return task->plan->panes.count > 1 ? mr_hop_close_due(task, err)
+                                       : close_until(task, task->times.watermark_ns, err);
 }
 
 /* For `--close`. T does not move: a part that comes later is a revision all the same. */
 enum mr_status mr_close_all(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = mr_times_settle(task, INT64_MAX, err);
-    return status == MR_OK ? close_until(task, INT64_MAX, err) : status;
+    if (status != MR_OK || !has_windows(task)) {
+        return status;
+    }
+    return task->plan->panes.count > 1 ? mr_hop_close_all(task, err)
+                                       : close_until(task, INT64_MAX, err);
 }
 
 /* ---- Revisions ------------------------------------------------------------------------------ */
 
 void mr_revise(struct mr_task *task, struct mr_cell *cell) {
-    task->counters.revisions++;
     if (cell->pending) {
         return;
     }
@@ -86,22 +92,21 @@ enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = MR_OK;
     mr_cells_sort(task->pending, task->pending_count);
     for (size_t i = 0; i < task->pending_count && status == MR_OK; i++) {
-        status = emit_closed(task, task->pending[i], err);
+        status = mr_close_emit(task, task->pending[i], err);
     }
     task->pending_count = 0;
     return status;
 }
 
-/* ---- Retention ------------------------------------------------------------------------------ */
-
-static enum mr_status emit_dropping_revisions(struct mr_task *task, struct mr_error *err) {
+/* Those of windows that from now on take nothing. */
+enum mr_status mr_revisions_settle(struct mr_task *task, struct mr_error *err) {
     enum mr_status status = MR_OK;
     size_t kept = 0;
     mr_cells_sort(task->pending, task->pending_count);
     for (size_t i = 0; i < task->pending_count && status == MR_OK; i++) {
         struct mr_cell *cell = task->pending[i];
-        if (mr_times_drops(&task->times, task->plan, cell->span.end_ns)) {
-            status = emit_closed(task, cell, err);
+        if (mr_times_judge(&task->times, task->plan, cell->span.end_ns) == MR_VERDICT_LATE) {
+            status = mr_close_emit(task, cell, err);
         } else {
             task->pending[kept++] = cell;
         }
@@ -110,21 +115,34 @@ static enum mr_status emit_dropping_revisions(struct mr_task *task, struct mr_er
     return status;
 }
 
-/* The next end whose retention is over, or NULL. */
-static struct mr_end *next_drop(struct mr_task *task) {
-    struct mr_end *end = has_windows(task) ? mr_store_next_drop(task->store) : NULL;
-    return end && mr_times_drops(&task->times, task->plan, end->end_ns) ? end : NULL;
+/* The next end whose retention is over, or NULL. A pane lives as long as the last window with it.
+ */
+static struct mr_end *next_drop(struct mr_task *task, enum mr_cell_kind kind) {
+    struct mr_end *end = has_windows(task) ? mr_store_next_drop(task->store, kind) : NULL;
+    int64_t reach_ns = kind == MR_CELL_WINDOW ? task->plan->panes.reach_ns : 0;
+    return end && mr_times_drops(&task->times, task->plan, mr_time_add(end->end_ns, reach_ns))
+               ? end
+               : NULL;
 }
 
-enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
-    struct mr_end *end = next_drop(task);
-    enum mr_status status = end ? emit_dropping_revisions(task, err) : MR_OK;
-    for (; status == MR_OK && end; end = next_drop(task)) {
+static void drop(struct mr_task *task, enum mr_cell_kind kind) {
+    for (struct mr_end *end = next_drop(task, kind); end; end = next_drop(task, kind)) {
         assert(end->open == 0); /* T >= R: what drops has closed */
         while (end->count > 0) {
             mr_store_drop(task->store, end->cells[end->count - 1]);
         }
         task->moved = true;
+    }
+}
+
+enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
+    enum mr_cell_kind rows = task->plan->panes.count > 1 ? MR_CELL_COVER : MR_CELL_WINDOW;
+    enum mr_status status = next_drop(task, rows) ? mr_revisions_settle(task, err) : MR_OK;
+    if (status == MR_OK && rows == MR_CELL_COVER) {
+        drop(task, MR_CELL_COVER);
+    }
+    if (status == MR_OK) {
+        drop(task, MR_CELL_WINDOW);
     }
     return status;
 }
@@ -135,6 +153,9 @@ enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err) {
 enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err) {
     if (!has_windows(task)) {
         return MR_OK;
+    }
+    if (task->plan->panes.count > 1) {
+        return mr_hop_preview_all(task, err);
     }
     size_t count;
     struct mr_cell **fresh = mr_store_fresh(task->store, &count);

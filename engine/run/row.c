@@ -133,13 +133,19 @@ static enum mr_status append_row(struct mr_task *task, struct mr_append *append,
 
 enum mr_status mr_row_emit(struct mr_task *task, struct mr_cell *cell, bool closed,
                            struct mr_error *err) {
-    enum mr_status status = mr_store_unpack(task->store, cell, err);
+    bool gathered = cell->kind == MR_CELL_COVER;
+    enum mr_status status =
+        gathered ? mr_hop_gather(task, cell, err) : mr_store_unpack(task->store, cell, err);
     if (status != MR_OK) {
         return status;
     }
     put_row(task, cell, closed);
+    if (gathered) {
+        mr_store_release(task->store, cell);
+    }
     mr_row_key(task->plan, mr_cell_group(cell), &task->row_key);
-    struct mr_append append = {.timestamp_ns = cell->span.start_ns,
+    int64_t start_ns = cell->span.start_ns; /* the first windows that overlap begin before 1970 */
+    struct mr_append append = {.timestamp_ns = start_ns > 0 ? start_ns : 0,
                                .key = mr_buffer_slice(&task->row_key)};
     append.partition = mr_partition_of(append.key, task->partitions, NULL);
     return append_row(task, &append, err);

@@ -5,6 +5,7 @@
  *   chain.c      the services that operators call
  *   time.c       stream time R, watermark T, horizon H: judge, move, tick
  *   close.c      spans close, revise, drop; previews
+ *   hop.c        the same for windows that overlap: panes and covers
  *   row.c        a cell -> one JSON row in the output topics
  *   commit.c     changelog, outputs, offsets: one transaction
  *   stage.h      jobs of two stages: ship.c sends, merge.c receives, delta.c is what lies between
@@ -42,6 +43,7 @@ struct mr_counters {
     struct mr_tally records, samples;
     uint64_t revisions;           /* parts that fell into closed windows */
     uint64_t held_late;           /* values and pieces of `hold` that came too late */
+    uint64_t partly_late;         /* parts too late for some of their windows, not for all */
     uint64_t gaps[MR_GAP_FIELDS]; /* NaN or infinite samples, by slot    */
     struct mr_table_tally tables[MR_TABLES_MAX];
 };

@@ -53,7 +53,7 @@ struct mr_task *mr_task_create(const struct mr_plan *plan, const struct mr_parti
     task->partitions = partitions;
     task->offset = task->reached = -1;
     task->until = INT64_MAX;
-    task->times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER};
+    task->times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER, MR_NEVER};
     task->store = mr_store_create(&plan->measures, plan->layout_hash);
     task->arena = mr_arena_create();
     if (open_stage(task, err) != MR_OK) {

@@ -12,6 +12,7 @@ struct mr_times {
     int64_t stream_ns;    /* R; MR_NEVER before the first record */
     int64_t watermark_ns; /* T                                   */
     int64_t horizon_ns;   /* H                                   */
+    int64_t closed_ns;    /* K, of windows that overlap: T has closed all that end until here */
 };
 
 enum mr_verdict { MR_VERDICT_LATE, MR_VERDICT_OPEN, MR_VERDICT_REVISABLE };
@@ -103,8 +104,18 @@ enum mr_status mr_drop_due(struct mr_task *task, struct mr_error *err);
 enum mr_status mr_close_all(struct mr_task *task, struct mr_error *err);
 enum mr_status mr_preview_all(struct mr_task *task, struct mr_error *err);
 enum mr_status mr_preview_due(struct mr_task *task, struct mr_error *err);
-void mr_revise(struct mr_task *task, struct mr_cell *cell);
+enum mr_status mr_close_emit(struct mr_task *task, struct mr_cell *cell, struct mr_error *err);
+void mr_revise(struct mr_task *task, struct mr_cell *cell); /* its row comes again */
 enum mr_status mr_revisions_emit(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_revisions_settle(struct mr_task *task, struct mr_error *err);
+
+/* hop.c: the same for windows that overlap (plan->panes.count > 1), whose cells are panes */
+void mr_hop_take(struct mr_task *task, struct mr_cell *pane);
+enum mr_status mr_hop_close_due(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_hop_close_all(struct mr_task *task, struct mr_error *err);
+enum mr_status mr_hop_preview_all(struct mr_task *task, struct mr_error *err);
+/* Fills a window that has no accumulators from its panes; mr_store_release empties it. */
+enum mr_status mr_hop_gather(struct mr_task *task, struct mr_cell *window, struct mr_error *err);
 
 /* limit.c */
 enum mr_status mr_memory_fail(const struct mr_plan *plan, int64_t bytes, struct mr_error *err);

@@ -1,5 +1,5 @@
 /* One list per window end: cells of one end close together and drop together, so there is no timer
- * per key.
+ * per key. Covers have lists of their own.
  *
  *   nodes     end -> its cells             a hash; nearly every cell goes where the last one went
  *   all       a heap of their ends         the top drops next
@@ -67,8 +67,7 @@ static struct mr_end_node *find(struct mr_ends *ends, int64_t end_ns) {
     return ends->last;
 }
 
-static struct mr_end_node *make(struct mr_store *store, int64_t end_ns) {
-    struct mr_ends *ends = &store->ends;
+static struct mr_end_node *make(struct mr_store *store, struct mr_ends *ends, int64_t end_ns) {
     struct mr_end_node *node = mr_allocate(sizeof(*node));
     node->end.end_ns = end_ns;
     HASH_ADD(hh, ends->nodes, end.end_ns, sizeof(end_ns), node);
@@ -78,8 +77,7 @@ static struct mr_end_node *make(struct mr_store *store, int64_t end_ns) {
     return node;
 }
 
-static void destroy(struct mr_store *store, struct mr_end_node *node) {
-    struct mr_ends *ends = &store->ends;
+static void destroy(struct mr_store *store, struct mr_ends *ends, struct mr_end_node *node) {
     HASH_DEL(ends->nodes, node);
     ends->last = NULL;
     store->bytes -= NODE_BYTES + node->end.capacity * sizeof(*node->end.cells);
@@ -87,9 +85,14 @@ static void destroy(struct mr_store *store, struct mr_end_node *node) {
     free(node);
 }
 
+static struct mr_ends *ends_of(struct mr_store *store, enum mr_cell_kind kind) {
+    return kind == MR_CELL_COVER ? &store->covers : &store->ends;
+}
+
 void mr_ends_add(struct mr_store *store, struct mr_cell *cell) {
-    struct mr_end_node *node = find(&store->ends, cell->span.end_ns);
-    node = node ? node : make(store, cell->span.end_ns);
+    struct mr_ends *ends = ends_of(store, cell->kind);
+    struct mr_end_node *node = find(ends, cell->span.end_ns);
+    node = node ? node : make(store, ends, cell->span.end_ns);
     struct mr_end *end = &node->end;
     if (end->count == end->capacity) {
         uint32_t capacity = end->capacity ? 2 * end->capacity : 4;
@@ -101,19 +104,19 @@ void mr_ends_add(struct mr_store *store, struct mr_cell *cell) {
     end->cells[end->count++] = cell;
     end->open++;
     if (!node->waits) {
-        push(&store->ends.waiting, end->end_ns);
+        push(&ends->waiting, end->end_ns);
         node->waits = true;
     }
 }
 
 void mr_ends_close(struct mr_store *store, struct mr_cell *cell) {
     cell->closed = true;
-    find(&store->ends, cell->span.end_ns)->end.open--;
+    find(ends_of(store, cell->kind), cell->span.end_ns)->end.open--;
 }
 
 /* The node stays until its time comes up. */
 void mr_ends_remove(struct mr_store *store, struct mr_cell *cell) {
-    struct mr_end_node *node = find(&store->ends, cell->span.end_ns);
+    struct mr_end_node *node = find(ends_of(store, cell->kind), cell->span.end_ns);
     assert(node && node->end.cells[cell->end_at] == cell);
     struct mr_end *end = &node->end;
     end->open -= !cell->closed;
@@ -122,21 +125,26 @@ void mr_ends_remove(struct mr_store *store, struct mr_cell *cell) {
     moved->end_at = cell->end_at;
 }
 
-void mr_ends_finish(struct mr_store *store) {
+static void finish(struct mr_store *store, struct mr_ends *ends) {
     struct mr_end_node *node, *next;
-    HASH_ITER(hh, store->ends.nodes, node, next) {
-        destroy(store, node);
+    HASH_ITER(hh, ends->nodes, node, next) {
+        destroy(store, ends, node);
     }
-    free(store->ends.all.items);
-    free(store->ends.waiting.items);
+    free(ends->all.items);
+    free(ends->waiting.items);
+}
+
+void mr_ends_finish(struct mr_store *store) {
+    finish(store, &store->ends);
+    finish(store, &store->covers);
 }
 
 /* ---- What is next --------------------------------------------------------------------------- */
 
-struct mr_end *mr_store_next_close(struct mr_store *store) {
-    struct mr_heap *waiting = &store->ends.waiting;
+static struct mr_end *next_close(struct mr_ends *ends) {
+    struct mr_heap *waiting = &ends->waiting;
     for (; waiting->count > 0; pop(waiting)) {
-        struct mr_end_node *node = find(&store->ends, waiting->items[0]);
+        struct mr_end_node *node = find(ends, waiting->items[0]);
         if (node->end.open > 0) {
             return &node->end;
         }
@@ -145,17 +153,27 @@ struct mr_end *mr_store_next_close(struct mr_store *store) {
     return NULL;
 }
 
-struct mr_end *mr_store_next_drop(struct mr_store *store) {
-    struct mr_heap *all = &store->ends.all;
+struct mr_end *mr_store_next_close(struct mr_store *store) {
+    return next_close(&store->ends);
+}
+
+struct mr_end *mr_store_next_drop(struct mr_store *store, enum mr_cell_kind kind) {
+    struct mr_ends *ends = ends_of(store, kind);
+    struct mr_heap *all = &ends->all;
     for (; all->count > 0; pop(all)) {
-        struct mr_end_node *node = find(&store->ends, all->items[0]);
+        struct mr_end_node *node = find(ends, all->items[0]);
         if (node->end.count > 0) {
             return &node->end;
         }
-        mr_store_next_close(store); /* takes it out of `waiting`, where it is the least, too */
-        destroy(store, node);
+        next_close(ends); /* takes it out of `waiting`, where it is the least, too */
+        destroy(store, ends, node);
     }
     return NULL;
+}
+
+const struct mr_end *mr_store_end(struct mr_store *store, int64_t end_ns) {
+    const struct mr_end_node *node = find(&store->ends, end_ns);
+    return node ? &node->end : NULL;
 }
 
 struct mr_cell **mr_store_fresh(struct mr_store *store, size_t *count) {

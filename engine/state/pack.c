@@ -1,9 +1,11 @@
 /* Cells as bytes: what the changelog keeps, and what a closed cell is in memory.
  *
  *   key     'w' | start_ns u64 big endian, sign bit flipped | group        a window cell
+ *           'c' | the same                                                a cover
  *           'k' | key                                                     a keyed cell
  *   value   u64 layout hash | u8 flags (1: closed) | varint rev | varint end - start |
  *           packed: per measure, varint length and its canonical bytes     a window cell
+ *           the same, without what is packed                              a cover
  *           u64 layout hash | body                                        a keyed cell
  *
  * Little endian. The layout hash stands first in every value, so a job whose window, groups or
@@ -35,7 +37,7 @@ void mr_store_touch(struct mr_store *store, struct mr_cell *cell) {
 }
 
 void mr_store_close(struct mr_store *store, struct mr_cell *cell) {
-    assert(!cell->keyed);
+    assert(cell->kind != MR_CELL_KEYED);
     if (!cell->closed) {
         mr_ends_close(store, cell);
     }
@@ -52,19 +54,27 @@ void mr_cell_clean(struct mr_store *store, struct mr_cell *cell) {
     cell->dirty_at = 0;
 }
 
+static const char letters[] = {
+    [MR_CELL_WINDOW] = 'w', [MR_CELL_KEYED] = 'k', [MR_CELL_COVER] = 'c'};
+
+/* Bytes of a key before the group. */
+static uint32_t prefix_of(enum mr_cell_kind kind) {
+    return kind == MR_CELL_KEYED ? 1 : 9;
+}
+
 static void put_key(struct mr_buffer *out, const struct mr_cell *cell) {
     struct mr_slice group = mr_cell_group(cell);
-    char prefix[9] = {cell->keyed ? 'k' : 'w'};
+    char prefix[9] = {letters[cell->kind]};
     uint64_t start = (uint64_t)cell->span.start_ns ^ (UINT64_C(1) << 63);
     for (int i = 0; i < 8; i++) {
         prefix[1 + i] = (char)(start >> (56 - 8 * i));
     }
-    mr_buffer_add(out, prefix, cell->keyed ? 1 : sizeof(prefix));
+    mr_buffer_add(out, prefix, prefix_of(cell->kind));
     mr_buffer_add(out, group.data, group.length);
 }
 
 void mr_cell_tombstone(struct mr_store *store, const struct mr_cell *cell) {
-    uint32_t length = cell->group_length + (cell->keyed ? 1 : 9);
+    uint32_t length = cell->group_length + prefix_of(cell->kind);
     mr_put_u32(&store->tombstones, length);
     put_key(&store->tombstones, cell);
 }
@@ -89,7 +99,7 @@ static void pack_measures(struct mr_store *store, const struct mr_cell *cell,
 static void put_value(struct mr_store *store, const struct mr_cell *cell, struct mr_buffer *out,
                       size_t *measures_at) {
     mr_put_u64(out, store->layout_hash);
-    if (cell->keyed) {
+    if (cell->kind == MR_CELL_KEYED) {
         mr_buffer_add(out, cell->accumulators[0].body, cell->accumulators[0].length);
         return;
     }
@@ -172,6 +182,14 @@ static enum mr_status unpack_measures(struct mr_store *store, struct mr_cell *ce
     return MR_OK;
 }
 
+static void merge_accumulators(struct mr_store *store, struct mr_cell *into,
+                               const struct mr_accumulator *from) {
+    for (size_t i = 0; i < store->measures->count; i++) {
+        const struct mr_measure *measure = &store->measures->items[i];
+        measure->aggregate->merge(&into->accumulators[i], &from[i], measure->settings);
+    }
+}
+
 static void drop_packed(struct mr_store *store, struct mr_cell *cell) {
     store->bytes -= cell->packed.length;
     free((void *)(uintptr_t)cell->packed.data);
@@ -207,7 +225,7 @@ enum mr_status mr_store_ship(struct mr_store *store, mr_store_shipper *ship, voi
     size_t shipped = 0;
     for (uint32_t i = 0; i < store->dirty_count && status == MR_OK;) {
         struct mr_cell *cell = store->dirty[i];
-        if (cell->keyed) {
+        if (cell->kind == MR_CELL_KEYED) {
             i++;
             continue;
         }
@@ -229,15 +247,30 @@ enum mr_status mr_store_merge(struct mr_store *store, struct mr_cell *cell, stru
     struct mr_cell part = {0};
     mr_cell_give_block(store, &part);
     enum mr_status status = unpack_measures(store, &part, packed, err);
-    for (size_t i = 0; i < store->measures->count && status == MR_OK; i++) {
-        const struct mr_measure *measure = &store->measures->items[i];
-        measure->aggregate->merge(&cell->accumulators[i], &part.accumulators[i], measure->settings);
+    if (status == MR_OK) {
+        merge_accumulators(store, cell, part.accumulators);
     }
     mr_cell_take_block(store, &part);
     return status;
 }
 
-/* ---- Restoring ------------------------------------------------------------------------------ */
+enum mr_status mr_store_gather(struct mr_store *store, struct mr_cell *into,
+                               const struct mr_cell *from, struct mr_error *err) {
+    if (!into->accumulators) {
+        mr_cell_give_block(store, into);
+    }
+    if (!from->accumulators) {
+        return mr_store_merge(store, into, from->packed, err);
+    }
+    merge_accumulators(store, into, from->accumulators);
+    return MR_OK;
+}
+
+void mr_store_release(struct mr_store *store, struct mr_cell *cell) {
+    mr_cell_take_block(store, cell);
+}
+
+/* ---- Restoring ---------------------------------------------------------------------------- */
 
 static enum mr_status damaged(struct mr_error *err) {
     return mr_error_set(err, MR_FAIL, "a record of the changelog is damaged");
@@ -257,6 +290,11 @@ static enum mr_status restore_keyed(struct mr_store *store, struct mr_slice key,
     mr_cell_charge(store, cell);
     *out = cell;
     return MR_OK;
+}
+
+static struct mr_slice group_of(struct mr_slice key) {
+    size_t prefix = key.data[0] == 'k' ? 1 : 9;
+    return (struct mr_slice){key.data + prefix, key.length - prefix};
 }
 
 static int64_t key_start(struct mr_slice key) {
@@ -294,27 +332,44 @@ static struct mr_cell *empty_window(struct mr_store *store, struct mr_slice grou
     return mr_store_window(store, group, span, true);
 }
 
+/* What a window cell's value and a cover's begin with. */
+struct header {
+    struct mr_span span;
+    uint32_t rev;
+    bool closed;
+};
+
+static enum mr_status read_header(struct mr_slice key, struct mr_bytes_reader *reader,
+                                  struct header *out, struct mr_error *err) {
+    struct mr_slice flags = mr_get_bytes(reader, 1);
+    uint64_t rev = mr_get_varint(reader), length = mr_get_varint(reader);
+    out->span.start_ns = key_start(key);
+    if (reader->bad || rev > UINT32_MAX || length == 0 || length > INT64_MAX ||
+        __builtin_add_overflow(out->span.start_ns, (int64_t)length, &out->span.end_ns)) {
+        return damaged(err);
+    }
+    out->rev = (uint32_t)rev;
+    out->closed = flags.data[0] & 1;
+    return MR_OK;
+}
+
 static enum mr_status restore_window(struct mr_store *store, struct mr_slice key,
                                      struct mr_bytes_reader *reader, struct mr_cell **out,
                                      struct mr_error *err) {
-    struct mr_span span = {.start_ns = key_start(key)};
-    struct mr_slice flags = mr_get_bytes(reader, 1);
-    uint64_t rev = mr_get_varint(reader), length = mr_get_varint(reader);
-    if (reader->bad || rev > UINT32_MAX || length == 0 || length > INT64_MAX ||
-        __builtin_add_overflow(span.start_ns, (int64_t)length, &span.end_ns)) {
-        return damaged(err);
-    }
-    struct mr_slice group = {key.data + 9, key.length - 9};
-    struct mr_slice packed = {(const char *)reader->at, (size_t)(reader->end - reader->at)};
-    bool closed = flags.data[0] & 1;
-    struct mr_cell *cell = empty_window(store, group, span, closed);
-    cell->rev = (uint32_t)rev;
-    cell->logged = true;
-    enum mr_status status = unpack_measures(store, cell, packed, err);
+    struct header header;
+    enum mr_status status = read_header(key, reader, &header, err);
     if (status != MR_OK) {
         return status;
     }
-    if (closed && !cell->closed) {
+    struct mr_slice packed = {(const char *)reader->at, (size_t)(reader->end - reader->at)};
+    struct mr_cell *cell = empty_window(store, group_of(key), header.span, header.closed);
+    cell->rev = header.rev;
+    cell->logged = true;
+    status = unpack_measures(store, cell, packed, err);
+    if (status != MR_OK) {
+        return status;
+    }
+    if (header.closed && !cell->closed) {
         mr_ends_close(store, cell);
     }
     settle(store, cell, packed);
@@ -322,12 +377,34 @@ static enum mr_status restore_window(struct mr_store *store, struct mr_slice key
     return MR_OK;
 }
 
+static enum mr_status restore_cover(struct mr_store *store, struct mr_slice key,
+                                    struct mr_bytes_reader *reader, struct mr_cell **out,
+                                    struct mr_error *err) {
+    struct header header;
+    enum mr_status status = read_header(key, reader, &header, err);
+    if (status != MR_OK || !header.closed || reader->at != reader->end) {
+        return damaged(err);
+    }
+    struct mr_cell *cell = mr_store_cover(store, group_of(key), header.span, true);
+    if (cell->span.end_ns != header.span.end_ns) {
+        return damaged(err);
+    }
+    if (!cell->closed) {
+        mr_ends_close(store, cell);
+    }
+    cell->rev = header.rev;
+    cell->logged = true;
+    *out = cell;
+    return MR_OK;
+}
+
 /* What older records have said of the key does not hold. */
-static void forget_key(struct mr_store *store, struct mr_slice key, bool keyed) {
-    struct mr_slice group = {key.data + (keyed ? 1 : 9), key.length - (keyed ? 1 : 9)};
-    struct mr_cell *cell =
-        keyed ? mr_store_keyed(store, group, false)
-              : mr_store_window(store, group, (struct mr_span){.start_ns = key_start(key)}, false);
+static void forget_key(struct mr_store *store, struct mr_slice key) {
+    struct mr_span span = {.start_ns = key.data[0] == 'k' ? 0 : key_start(key)};
+    struct mr_cell *cell = key.data[0] == 'k' ? mr_store_keyed(store, group_of(key), false)
+                           : key.data[0] == 'c'
+                               ? mr_store_cover(store, group_of(key), span, false)
+                               : mr_store_window(store, group_of(key), span, false);
     if (cell) {
         mr_cell_forget(store, cell);
     }
@@ -344,19 +421,21 @@ enum mr_status mr_store_restore(struct mr_store *store, struct mr_slice key, str
     struct mr_cell *cell = NULL;
     struct mr_bytes_reader reader = {(const uint8_t *)value.data,
                                      (const uint8_t *)value.data + value.length, false};
-    bool window = key.length >= 9 && key.length - 9 <= MR_KEY_MAX && key.data[0] == 'w';
+    bool spanned = key.length >= 9 && key.length - 9 <= MR_KEY_MAX &&
+                   (key.data[0] == 'w' || key.data[0] == 'c');
     bool keyed = key.length >= 1 && key.length - 1 <= UINT16_MAX && key.data[0] == 'k';
     uint64_t layout = value.data ? mr_get_u64(&reader) : store->layout_hash;
-    if (reader.bad || (!window && !keyed) || value.length > UINT32_MAX) {
+    if (reader.bad || (!spanned && !keyed) || value.length > UINT32_MAX) {
         return damaged(err);
     }
     enum mr_status status = MR_OK;
-    struct mr_slice rest = {key.data + 1, key.length - 1};
     if (!value.data || layout != store->layout_hash) {
-        forget_key(store, key, keyed);
+        forget_key(store, key);
+    } else if (keyed) {
+        status = restore_keyed(store, group_of(key), &reader, &cell);
     } else {
-        status = keyed ? restore_keyed(store, rest, &reader, &cell)
-                       : restore_window(store, key, &reader, &cell, err);
+        status = key.data[0] == 'c' ? restore_cover(store, key, &reader, &cell, err)
+                                    : restore_window(store, key, &reader, &cell, err);
     }
     if (out) {
         *out = cell;

@@ -1,11 +1,15 @@
 /* state: cells, the only memory of a job.
  *
  *   a window cell   (group, span)  one accumulator per measure of the plan, while open or lately
- *                                  revised; packed bytes while closed
- *   a keyed cell    (key)          one accumulator without a span (what duplicates remember)
+ *                                  revised; packed bytes while closed. Where windows overlap, its
+ *                                  span is a pane: a step of theirs, held by several
+ *   a cover         (group, span)  a window over panes that has closed: its rev, and no
+ * accumulators a keyed cell    (key)          one accumulator without a span (what duplicates
+ * remember)
  *
  * Cells lie in slabs behind a flat hash table: no node, no malloc and no pointer chase per record.
- * All window cells of one end stand in one list, because they close and drop together.
+ * All window cells of one end stand in one list, because they close and drop together; so do
+ * covers.
  *
  * Invariants
  * - `dirty` cells are exactly those whose packed bytes differ from what was last taken by
@@ -18,6 +22,8 @@
 #include "engine/base/base.h"
 #include <millrace/operator.h>
 
+enum mr_cell_kind { MR_CELL_WINDOW, MR_CELL_KEYED, MR_CELL_COVER };
+
 struct mr_cell {
     struct mr_span span;                 /* keyed: {0, 0}                                    */
     struct mr_accumulator *accumulators; /* NULL while packed                                */
@@ -29,7 +35,8 @@ struct mr_cell {
     uint32_t end_at;   /* place in the list of its end; keyed: in that of its kind       */
     uint32_t charged;  /* bytes of bodies that mr_store_bytes counts                     */
     uint16_t group_length;
-    bool keyed, closed;
+    uint8_t kind; /* enum mr_cell_kind */
+    bool closed;
     bool pending;   /* closed, and changed since its last row: a revision             */
     bool fresh;     /* open, and changed since its last preview                       */
     bool logged;    /* the changelog may have it: dropping needs a tombstone          */
@@ -41,7 +48,7 @@ static inline struct mr_slice mr_cell_group(const struct mr_cell *cell) {
     return (struct mr_slice){cell->large ? cell->large : cell->small, cell->group_length};
 }
 
-/* The window cells of one end. */
+/* The window cells of one end, or the covers of one. */
 struct mr_end {
     int64_t end_ns;
     struct mr_cell **cells;
@@ -59,6 +66,8 @@ void mr_store_destroy(struct mr_store *store); /* accepts NULL */
 struct mr_cell *mr_store_window(struct mr_store *store, struct mr_slice group, struct mr_span span,
                                 bool make);
 struct mr_cell *mr_store_keyed(struct mr_store *store, struct mr_slice key, bool make);
+struct mr_cell *mr_store_cover(struct mr_store *store, struct mr_slice group, struct mr_span span,
+                               bool make);
 
 /* Gives a packed cell its accumulators back. MR_FAIL on bytes that no store has packed. */
 enum mr_status mr_store_unpack(struct mr_store *store, struct mr_cell *cell, struct mr_error *err);
@@ -67,10 +76,14 @@ void mr_store_touch(struct mr_store *store, struct mr_cell *cell); /* dirty and 
 void mr_store_close(struct mr_store *store, struct mr_cell *cell); /* closed and dirty */
 void mr_store_drop(struct mr_store *store, struct mr_cell *cell);
 
-/* The least end with an open cell, and the least end of all; NULL when there is none. Valid until
- * a cell is made, or the next call of either. */
+/* The least end with an open window cell, and the least end of all window cells (covers); NULL when
+ * there is none. Valid until a cell is made, or the next call of any. */
 struct mr_end *mr_store_next_close(struct mr_store *store);
-struct mr_end *mr_store_next_drop(struct mr_store *store);
+struct mr_end *mr_store_next_drop(struct mr_store *store, enum mr_cell_kind kind);
+/* The window cells that end there, or NULL. Valid until one of them is made or dropped. */
+const struct mr_end *mr_store_end(struct mr_store *store, int64_t end_ns);
+/* The largest end that a cover has had; MR_NEVER: there was none. */
+int64_t mr_store_covered(const struct mr_store *store);
 /* The open cells that have changed since their last preview, sorted; the caller frees the list. */
 struct mr_cell **mr_store_fresh(struct mr_store *store, size_t *count);
 void mr_cells_sort(struct mr_cell **cells, size_t count); /* by (end, group) */
@@ -100,6 +113,11 @@ enum mr_status mr_store_ship(struct mr_store *store, mr_store_shipper *ship, voi
  * and nothing was added. */
 enum mr_status mr_store_merge(struct mr_store *store, struct mr_cell *cell, struct mr_slice packed,
                               struct mr_error *err);
+/* Adds the accumulators of a cell, packed or not, to those of another one, which need not be in the
+ * store and gets some if it has none; release gives them back. */
+enum mr_status mr_store_gather(struct mr_store *store, struct mr_cell *into,
+                               const struct mr_cell *from, struct mr_error *err);
+void mr_store_release(struct mr_store *store, struct mr_cell *cell);
 
 /* Puts a changelog record back, over what older ones of its key have said; without a value
  * (value.data == NULL) it says that there is no such cell. *cell (may be NULL) is the cell it made,

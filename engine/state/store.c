@@ -16,8 +16,8 @@
 #define SLOTS_MIN     64
 #define PREFETCH_BODY 1024 /* bytes: of a longer body, only a few places are touched */
 
-static uint64_t hash_of(struct mr_slice group, int64_t start_ns, bool keyed) {
-    uint64_t mixed = ((uint64_t)start_ns + keyed) * UINT64_C(0x9E3779B97F4A7C15);
+static uint64_t hash_of(struct mr_slice group, int64_t start_ns, enum mr_cell_kind kind) {
+    uint64_t mixed = ((uint64_t)start_ns + kind) * UINT64_C(0x9E3779B97F4A7C15);
     uint64_t h = mr_hash64(group.data, group.length) ^ mixed;
     return h ^ (h >> 29);
 }
@@ -26,6 +26,7 @@ struct mr_store *mr_store_create(const struct mr_measures *measures, uint64_t la
     struct mr_store *store = mr_allocate(sizeof(*store));
     store->measures = measures;
     store->layout_hash = layout_hash;
+    store->covered_ns = MR_NEVER;
     store->slot_count = SLOTS_MIN;
     store->slots = mr_allocate_array(SLOTS_MIN, struct mr_slot);
     size_t heads = 0;
@@ -71,6 +72,10 @@ void mr_store_destroy(struct mr_store *store) {
 
 /* ---- Blocks ------------------------------------------------------------------------------- */
 
+static size_t accumulators_of(const struct mr_store *store, const struct mr_cell *cell) {
+    return cell->kind == MR_CELL_KEYED ? 1 : store->measures->count;
+}
+
 void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell) {
     char *block = store->spare_blocks;
     if (block) {
@@ -81,9 +86,9 @@ void mr_cell_give_block(struct mr_store *store, struct mr_cell *cell) {
         store->bytes += store->block_size; /* for good: it is recycled, not freed */
     }
     cell->accumulators = (struct mr_accumulator *)(void *)block;
-    size_t count = cell->keyed ? 1 : store->measures->count;
+    size_t count = accumulators_of(store, cell);
     char *head = block + count * sizeof(struct mr_accumulator);
-    for (size_t i = 0; i < count && !cell->keyed; i++) {
+    for (size_t i = 0; i < count && cell->kind != MR_CELL_KEYED; i++) {
         cell->accumulators[i].head = head;
         head += store->measures->items[i].aggregate->head_size;
     }
@@ -93,7 +98,7 @@ void mr_cell_take_block(struct mr_store *store, struct mr_cell *cell) {
     if (!cell->accumulators) {
         return;
     }
-    size_t count = cell->keyed ? 1 : store->measures->count;
+    size_t count = accumulators_of(store, cell);
     for (size_t i = 0; i < count; i++) {
         free(cell->accumulators[i].body);
     }
@@ -109,7 +114,7 @@ void mr_cell_charge(struct mr_store *store, struct mr_cell *cell) {
     if (!cell->accumulators) {
         return;
     }
-    size_t count = cell->keyed ? 1 : store->measures->count;
+    size_t count = accumulators_of(store, cell);
     uint32_t bodies = 0;
     for (size_t i = 0; i < count; i++) {
         bodies += cell->accumulators[i].capacity;
@@ -131,7 +136,7 @@ void mr_cell_finish(struct mr_store *store, struct mr_cell *cell) {
 /* ---- The table ---------------------------------------------------------------------------- */
 
 static struct mr_slot *find(const struct mr_store *store, uint64_t hash, struct mr_slice group,
-                            int64_t start_ns, bool keyed) {
+                            int64_t start_ns, enum mr_cell_kind kind) {
     size_t mask = store->slot_count - 1;
     uint32_t tag = (uint32_t)(hash >> 32) | 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
@@ -141,7 +146,7 @@ static struct mr_slot *find(const struct mr_store *store, uint64_t hash, struct 
         }
         if (slot->tag == tag) {
             struct mr_cell *cell = cell_at(store, slot->number);
-            if (cell->hash == hash && cell->span.start_ns == start_ns && cell->keyed == keyed &&
+            if (cell->hash == hash && cell->span.start_ns == start_ns && cell->kind == kind &&
                 mr_slice_equal(mr_cell_group(cell), group)) {
                 return slot;
             }
@@ -198,22 +203,22 @@ static void unlist_keyed(struct mr_store *store, const struct mr_cell *cell) {
 }
 
 static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct mr_span span,
-                           bool keyed, bool make) {
+                           enum mr_cell_kind kind, bool make) {
     assert(group.length <= UINT16_MAX);
-    uint64_t hash = hash_of(group, span.start_ns, keyed);
-    struct mr_slot *slot = find(store, hash, group, span.start_ns, keyed);
+    uint64_t hash = hash_of(group, span.start_ns, kind);
+    struct mr_slot *slot = find(store, hash, group, span.start_ns, kind);
     if (slot->tag != 0 || !make) {
         return slot->tag != 0 ? cell_at(store, slot->number) : NULL;
     }
     if ((store->count + 1) * 4 > store->slot_count * 3) {
         grow(store);
-        slot = find(store, hash, group, span.start_ns, keyed);
+        slot = find(store, hash, group, span.start_ns, kind);
     }
     uint32_t number = new_number(store);
     *slot = (struct mr_slot){(uint32_t)(hash >> 32) | 1, number};
     struct mr_cell *cell = cell_at(store, number);
     *cell = (struct mr_cell){
-        .span = span, .hash = hash, .keyed = keyed, .group_length = (uint16_t)group.length};
+        .span = span, .hash = hash, .kind = (uint8_t)kind, .group_length = (uint16_t)group.length};
     if (group.length > sizeof(cell->small)) {
         cell->large = mr_allocate(group.length);
         store->bytes += group.length;
@@ -222,7 +227,7 @@ static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct
         memcpy(cell->large ? cell->large : cell->small, group.data, group.length);
     }
     store->count++;
-    if (keyed) {
+    if (kind == MR_CELL_KEYED) {
         list_keyed(store, cell);
     } else {
         mr_ends_add(store, cell);
@@ -232,7 +237,7 @@ static struct mr_cell *get(struct mr_store *store, struct mr_slice group, struct
 
 struct mr_cell *mr_store_window(struct mr_store *store, struct mr_slice group, struct mr_span span,
                                 bool make) {
-    struct mr_cell *cell = get(store, group, span, false, make);
+    struct mr_cell *cell = get(store, group, span, MR_CELL_WINDOW, make);
     if (cell && make && !cell->accumulators && !cell->packed.data) {
         mr_cell_give_block(store, cell);
     }
@@ -240,11 +245,19 @@ struct mr_cell *mr_store_window(struct mr_store *store, struct mr_slice group, s
 }
 
 struct mr_cell *mr_store_keyed(struct mr_store *store, struct mr_slice key, bool make) {
-    struct mr_cell *cell = get(store, key, (struct mr_span){0}, true, make);
+    struct mr_cell *cell = get(store, key, (struct mr_span){0}, MR_CELL_KEYED, make);
     if (cell && make && !cell->accumulators) {
         mr_cell_give_block(store, cell);
     }
     return cell;
+}
+
+struct mr_cell *mr_store_cover(struct mr_store *store, struct mr_slice group, struct mr_span span,
+                               bool make) {
+    if (make && span.end_ns > store->covered_ns) {
+        store->covered_ns = span.end_ns;
+    }
+    return get(store, group, span, MR_CELL_COVER, make);
 }
 
 /* A place that lies between hole and the follower's home may be filled by the follower. */
@@ -264,10 +277,10 @@ static void unlink_slot(struct mr_store *store, struct mr_slot *slot) {
 void mr_cell_forget(struct mr_store *store, struct mr_cell *cell) {
     mr_cell_clean(store, cell);
     struct mr_slot *slot =
-        find(store, cell->hash, mr_cell_group(cell), cell->span.start_ns, cell->keyed);
+        find(store, cell->hash, mr_cell_group(cell), cell->span.start_ns, cell->kind);
     uint32_t number = slot->number;
     unlink_slot(store, slot);
-    if (cell->keyed) {
+    if (cell->kind == MR_CELL_KEYED) {
         unlist_keyed(store, cell);
     } else {
         mr_ends_remove(store, cell);
@@ -325,12 +338,16 @@ size_t mr_store_bytes(const struct mr_store *store) {
     return store->bytes;
 }
 
+int64_t mr_store_covered(const struct mr_store *store) {
+    return store->covered_ns;
+}
+
 size_t mr_store_cells(const struct mr_store *store) {
     return store->count;
 }
 
 uint64_t mr_store_hash(struct mr_slice group, int64_t start_ns) {
-    return hash_of(group, start_ns, false);
+    return hash_of(group, start_ns, MR_CELL_WINDOW);
 }
 
 static void prefetch_bytes(const void *bytes, size_t length) {

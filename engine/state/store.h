@@ -36,7 +36,9 @@ struct mr_store {
     void *spare_blocks;
     size_t block_size;
     size_t bytes;
-    struct mr_ends ends;
+    struct mr_ends ends;    /* of window cells                                        */
+    struct mr_ends covers;  /* of covers                                              */
+    int64_t covered_ns;     /* the largest end that a cover has had                   */
     struct mr_cell **keyed; /* the keyed cells, in no order: cell->end_at is the place */
     uint32_t keyed_count, keyed_capacity;
     struct mr_cell **dirty;

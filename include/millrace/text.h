@@ -11,8 +11,9 @@ bool mr_parse_number(struct mr_slice text, double *x);
 bool mr_parse_integer(struct mr_slice text, int64_t *x);
 
 #define MR_TEXT_MAX 48
-const char *mr_format_time(int64_t ns, char out[MR_TEXT_MAX]);  /* shortest exact, with Z */
-const char *mr_format_count(uint64_t n, char out[MR_TEXT_MAX]); /* "12,345,678"           */
+const char *mr_format_time(int64_t ns, char out[MR_TEXT_MAX]);     /* shortest exact, with Z */
+const char *mr_format_duration(int64_t ns, char out[MR_TEXT_MAX]); /* "1m", "1m30s", "250ms" */
+const char *mr_format_count(uint64_t n, char out[MR_TEXT_MAX]);    /* "12,345,678"           */
 
 bool mr_valid_utf8(struct mr_slice text);
 

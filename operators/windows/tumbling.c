@@ -16,11 +16,19 @@ static const struct mr_option options[] = {
 };
 
 /* The last span before the end of time ends there, short of its multiple. */
+struct mr_span mr_span_of(int64_t length_ns, int64_t event_ns) {
+    int64_t start = event_ns - event_ns % length_ns;
+    return (struct mr_span){start, start > INT64_MAX - length_ns ? INT64_MAX : start + length_ns};
+}
+
 static struct mr_span span(const void *settings, int64_t event_ns) {
     const struct tumbling *tumbling = settings;
-    int64_t every = tumbling->every_ns;
-    int64_t start = event_ns - event_ns % every;
-    return (struct mr_span){start, start > INT64_MAX - every ? INT64_MAX : start + every};
+    return mr_span_of(tumbling->every_ns, event_ns);
+}
+
+static struct mr_panes panes(const void *settings) {
+    const struct tumbling *tumbling = settings;
+    return (struct mr_panes){tumbling->every_ns, 0, 1};
 }
 
 const struct mr_window_type mr_tumbling_window = {
@@ -29,5 +37,6 @@ const struct mr_window_type mr_tumbling_window = {
     .summary = "windows of one length, end to end",
     .options = options,
     .options_size = sizeof(struct tumbling),
+    .panes = panes,
     .span = span,
 };

@@ -75,7 +75,7 @@ struct lines_of_plan {
 static bool describe_cell(void *arg, struct mr_cell *cell) {
     struct lines_of_plan *all = arg;
     struct mr_buffer *out = add_line(&all->lines);
-    if (!cell->keyed) {
+    if (cell->kind != MR_CELL_KEYED) {
         describe_window(all->plan, cell, out);
         return true;
     }
@@ -217,10 +217,10 @@ static void check_due(const struct visited *visited, const struct mr_cell *cell)
 static bool visit_window(void *arg, struct mr_cell *cell) {
     struct visited *visited = arg;
     int64_t graced_ns = cell->span.end_ns + visited->task->plan->lateness.grace_ns;
-    if (!cell->keyed && cell->closed && graced_ns > visited->closed_ns) {
+    if (cell->kind != MR_CELL_KEYED && cell->closed && graced_ns > visited->closed_ns) {
         visited->closed_ns = graced_ns;
     }
-    if (!cell->keyed && visited->sim->epoch == 0) {
+    if (cell->kind != MR_CELL_KEYED && visited->sim->epoch == 0) {
         check_due(visited, cell);
     }
     return true;

@@ -17,13 +17,13 @@ static struct mr_plan plan_of(enum mr_late_policy late) {
 static enum mr_verdict judge(enum mr_late_policy late, int64_t r, int64_t t, int64_t h,
                              int64_t end) {
     struct mr_plan plan = plan_of(late);
-    struct mr_times times = {r * S, t * S, h * S};
+    struct mr_times times = {r * S, t * S, h * S, MR_NEVER};
     return mr_times_judge(&times, &plan, end * S);
 }
 
 static void everything_is_open_before_the_first_record(void **state) {
     struct mr_plan plan = plan_of(MR_LATE_DROP);
-    struct mr_times times = {MR_NEVER, MR_NEVER, MR_NEVER};
+    struct mr_times times = {MR_NEVER, MR_NEVER, MR_NEVER, MR_NEVER};
     assert_int_equal(mr_times_judge(&times, &plan, 10), MR_VERDICT_OPEN);
     assert_int_equal(mr_times_judge(&times, &plan, INT64_MAX), MR_VERDICT_OPEN);
     assert_false(mr_times_drops(&times, &plan, 10));
@@ -50,7 +50,7 @@ static void what_lies_before_the_horizon_is_late_whatever_else_says(void **state
 static void a_window_is_dropped_where_it_stops_being_revisable(void **state) {
     struct mr_plan plan = plan_of(MR_LATE_REVISE);
     for (int64_t r = 0; r < 60; r++) {
-        struct mr_times times = {r * S, 1000 * S, MR_NEVER};
+        struct mr_times times = {r * S, 1000 * S, MR_NEVER, MR_NEVER};
         assert_int_equal(mr_times_drops(&times, &plan, 10 * S),
                          mr_times_judge(&times, &plan, 10 * S) == MR_VERDICT_LATE);
     }
@@ -58,7 +58,7 @@ static void a_window_is_dropped_where_it_stops_being_revisable(void **state) {
 
 static void times_at_the_end_of_int64_do_not_wrap(void **state) {
     struct mr_plan plan = plan_of(MR_LATE_REVISE);
-    struct mr_times times = {INT64_MAX - 1, INT64_MAX - 1, 0};
+    struct mr_times times = {INT64_MAX - 1, INT64_MAX - 1, 0, MR_NEVER};
     assert_int_equal(mr_times_judge(&times, &plan, INT64_MAX), MR_VERDICT_OPEN);
     assert_false(mr_times_drops(&times, &plan, INT64_MAX));
 }
@@ -77,7 +77,7 @@ static int set_up(void **state) {
     f->clock = mr_virtual_clock(1000 * S);
     f->task.plan = &f->plan;
     f->task.clock = &f->clock;
-    f->task.times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER};
+    f->task.times = (struct mr_times){MR_NEVER, MR_NEVER, MR_NEVER, MR_NEVER};
     f->task.store = mr_store_create(&mr_test_measures, MR_TEST_LAYOUT);
     *state = f;
     return 0;

@@ -22,7 +22,7 @@ static struct mr_cell *make(struct mr_store *store, const char *group, int64_t e
 
 static void an_empty_store_has_nothing_to_close_or_drop(void **state) {
     assert_null(mr_store_next_close(*state));
-    assert_null(mr_store_next_drop(*state));
+    assert_null(mr_store_next_drop(*state, MR_CELL_WINDOW));
 }
 
 static void ends_ascend_in_whatever_order_cells_come(void **state) {
@@ -33,14 +33,14 @@ static void ends_ascend_in_whatever_order_cells_come(void **state) {
         make(*state, i < 7 ? "a" : "b", order[i]);
     }
     for (size_t i = 0; i < 7; i++) {
-        struct mr_end *end = mr_store_next_drop(*state);
+        struct mr_end *end = mr_store_next_drop(*state, MR_CELL_WINDOW);
         assert_true(end->end_ns == sorted[i]);
         assert_int_equal(end->count, counts[i]);
         while (end->count > 0) {
             mr_store_drop(*state, end->cells[0]);
         }
     }
-    assert_null(mr_store_next_drop(*state));
+    assert_null(mr_store_next_drop(*state, MR_CELL_WINDOW));
 }
 
 static void what_closes_next_is_the_least_end_with_an_open_cell(void **state) {
@@ -52,8 +52,8 @@ static void what_closes_next_is_the_least_end_with_an_open_cell(void **state) {
     mr_store_close(*state, b); /* twice is once */
     assert_int_equal(mr_store_next_close(*state)->end_ns, 20);
     assert_int_equal(mr_store_next_close(*state)->open, 1);
-    assert_int_equal(mr_store_next_drop(*state)->end_ns, 10);
-    assert_int_equal(mr_store_next_drop(*state)->open, 0);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->end_ns, 10);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->open, 0);
 }
 
 static void an_end_that_has_closed_waits_again_for_a_new_cell(void **state) {
@@ -69,19 +69,19 @@ static void an_end_goes_with_its_last_cell(void **state) {
     struct mr_cell *c = make(*state, "c", 10), *later = make(*state, "a", 20);
     mr_store_close(*state, b);
     mr_store_drop(*state, a);
-    assert_int_equal(mr_store_next_drop(*state)->count, 2);
-    assert_int_equal(mr_store_next_drop(*state)->open, 1);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->count, 2);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->open, 1);
     mr_store_drop(*state, c);
-    assert_int_equal(mr_store_next_drop(*state)->open, 0);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->open, 0);
     mr_store_drop(*state, b);
-    assert_int_equal(mr_store_next_drop(*state)->end_ns, 20);
-    assert_ptr_equal(mr_store_next_drop(*state)->cells[0], later);
+    assert_int_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->end_ns, 20);
+    assert_ptr_equal(mr_store_next_drop(*state, MR_CELL_WINDOW)->cells[0], later);
     assert_ptr_equal(mr_store_next_close(*state)->cells[0], later);
 }
 
 static void keyed_cells_have_no_end(void **state) {
     mr_store_keyed(*state, mr_slice_of("k"), true);
-    assert_null(mr_store_next_drop(*state));
+    assert_null(mr_store_next_drop(*state, MR_CELL_WINDOW));
 }
 
 static void fresh_cells_are_the_open_ones_touched_since_sorted(void **state) {
@@ -110,11 +110,11 @@ static void a_hundred_thousand_ends_in_any_order_come_up_sorted(void **state) {
         assert_true(close->end_ns == i * 10);
         mr_store_close(*state, close->cells[0]);
         if (i % 2) {
-            mr_store_drop(*state, mr_store_next_drop(*state)->cells[0]);
+            mr_store_drop(*state, mr_store_next_drop(*state, MR_CELL_WINDOW)->cells[0]);
         }
     }
     assert_null(mr_store_next_close(*state));
-    assert_true(mr_store_next_drop(*state)->end_ns == COUNT / 2 * 10);
+    assert_true(mr_store_next_drop(*state, MR_CELL_WINDOW)->end_ns == COUNT / 2 * 10);
 }
 
 static void cells_sort_by_end_then_group_byte_by_byte_the_shorter_first(void **state) {

@@ -218,7 +218,8 @@ static void assert_same_cell(struct mr_store *store, struct mr_store *wanted) {
     struct mr_cell *was = mr_store_window(wanted, mr_slice_of("a"), span, false);
     assert_int_equal(mr_store_cells(store), mr_store_cells(wanted));
     assert_int_equal(is == NULL, was == NULL);
-    struct mr_end *close = mr_store_next_close(store), *drop = mr_store_next_drop(store);
+    struct mr_end *close = mr_store_next_close(store),
+                  *drop = mr_store_next_drop(store, MR_CELL_WINDOW);
     assert_int_equal(close ? close->open : 0, was && !was->closed);
     assert_int_equal(drop ? drop->count : 0, was != NULL);
     if (is) {
@@ -287,7 +288,7 @@ static void a_record_of_another_layout_takes_the_cell_away(void **state) {
     ((char *)(uintptr_t)last.value.data)[0] ^= 1;
     assert_int_equal(mr_store_restore(store, last.key, last.value, NULL, &f->err), MR_REJECT);
     assert_int_equal(mr_store_cells(store), 0);
-    assert_null(mr_store_next_drop(store));
+    assert_null(mr_store_next_drop(store, MR_CELL_WINDOW));
     mr_store_destroy(store);
     free((void *)(uintptr_t)last.key.data);
     free((void *)(uintptr_t)last.value.data);

@@ -142,7 +142,7 @@ static size_t fill_and_empty(struct mr_store *store) {
     assert_int_equal(mr_store_take_dirty(store, mr_test_take, &changelog, &err), MR_OK);
     mr_test_changelog_finish(&changelog);
     for (int i = 0; i < 200; i++) {
-        mr_store_drop(store, mr_store_next_drop(store)->cells[0]);
+        mr_store_drop(store, mr_store_next_drop(store, MR_CELL_WINDOW)->cells[0]);
     }
     return mr_store_bytes(store);
 }
