@@ -141,7 +141,8 @@ struct mr_worker *mr_bench_start(const struct mr_plan *plan, struct input *input
     struct mr_error err;
     struct mr_worker *worker;
     struct mr_worker_options options = {.workers = 1, .until_end = true};
-    if (mr_run_prepare(plan, input->log, &err) != MR_OK ||
+    bool whole = plan->role == MR_WHOLE; /* of stages the caller has prepared the job */
+    if ((whole && mr_run_prepare(plan, input->log, &err) != MR_OK) ||
         mr_worker_create(plan, input->log, &busy_clock, &options, &worker, &err) != MR_OK) {
         mr_bench_die("starting", &err);
     }

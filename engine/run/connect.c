@@ -289,6 +289,18 @@ static void inspect_rights(struct inspection *it, const char *member) {
     }
 }
 
+/* What the second stage has read is to go. */
+static void inspect_trim(struct inspection *it, const char *topic) {
+    struct mr_partition source = {.partition = 0};
+    struct mr_topic described;
+    struct mr_error err = {""};
+    snprintf(source.topic, sizeof source.topic, "%s", topic);
+    if (mr_log_describe(it->log, topic, &described, NULL) == MR_OK &&
+        mr_log_trim(it->log, &source, 0, &err) != MR_OK) {
+        tell(it, MR_FINDING_WARNING, "between the stages: \"%s\" will grow: %s", topic, err.text);
+    }
+}
+
 /* Each stage is a job of its own for the log. */
 static void inspect_stages(struct inspection *it) {
     const struct mr_plan *stages[2];
@@ -301,6 +313,9 @@ static void inspect_stages(struct inspection *it) {
             it->input.name, stages[0]->member, stages[1]->member);
     }
     inspect_outputs(it, stages[0], stages[count - 1]);
+    if (count == 2) {
+        inspect_trim(it, stages[0]->repartition_topic);
+    }
     for (size_t i = 0; i < count; i++) {
         inspect_rights(it, stages[i]->member);
     }

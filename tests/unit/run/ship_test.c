@@ -124,6 +124,25 @@ static void many_groups_are_sent_early_and_the_second_stage_stops_cleanly(void *
     assert_int_equal(counts(f->down).samples.used, GROUPS + PARTITIONS);
 }
 
+static void groups_of_any_bytes_go_through_and_long_ones_are_dead_letters(void **state) {
+    struct fixture *f = *state;
+    struct mr_buffer value = {0};
+    load(f, BY_GROUP("64MiB"));
+    send(f, 0, "{\"t\":5,\"g\":\"\\u0000\\u001f\\n\\\"\\\\\"}");
+    send(f, 1, "{\"t\":6,\"g\":\"\\u0000\\u001f\\n\\\"\\\\\"}");
+    mr_buffer_text(&value, "{\"t\":5,\"g\":\"");
+    for (int i = 0; i < 1000; i++) {
+        mr_buffer_text(&value, "ten bytes ");
+    }
+    mr_buffer_add(&value, "\"}", 3);
+    send(f, 1, value.data);
+    mr_buffer_finish(&value);
+    run_until(f, 20);
+    expect_rows(f, 1, "\"g\":\"\\u0000\\u001f\\n\\\"\\\\\",");
+    expect_rows(f, 1, "\"n\":2");
+    assert_int_equal(counts(f->up[1]).records.dead, 1);
+}
+
 /* ---- Between the stages --------------------------------------------------------------------- */
 
 static void what_was_sent_with_other_statistics_is_refused(void **state) {
@@ -209,6 +228,7 @@ int main(void) {
         cmocka_unit_test(the_first_stage_may_die_at_every_step_of_a_commit),
         cmocka_unit_test(the_second_stage_may_die_at_every_step_of_a_commit),
         ON_A_LOG(many_groups_are_sent_early_and_the_second_stage_stops_cleanly),
+        ON_A_LOG(groups_of_any_bytes_go_through_and_long_ones_are_dead_letters),
         ON_A_LOG(what_was_sent_with_other_statistics_is_refused),
         ON_A_LOG(a_damaged_record_between_the_stages_stops_the_job),
         ON_A_LOG(a_delta_whose_cell_does_not_unpack_stops_the_job),

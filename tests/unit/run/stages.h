@@ -145,6 +145,7 @@ static inline void add(void *arg, const struct mr_partition *source,
                        const struct mr_counters *counters) {
     struct mr_counters *sum = arg;
     sum->records.read += counters->records.read;
+    sum->records.dead += counters->records.dead;
     sum->samples.read += counters->samples.read;
     sum->samples.used += counters->samples.used;
     sum->samples.late += counters->samples.late;
