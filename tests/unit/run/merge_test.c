@@ -141,6 +141,21 @@ static void rule_6_the_second_stage_counts_samples(void **state) {
     assert_int_equal(counts(f->down).samples.used, 3);
 }
 
+/* Too old by its own partition's watermark, not by that of all. */
+static void what_is_revisable_upstream_may_be_open_downstream(void **state) {
+    struct fixture *f = *state;
+    send(f, 0, "{\"t\":5,\"v\":1}");
+    send(f, 0, "{\"t\":20,\"v\":1}");
+    send(f, 0, "{\"t\":6,\"v\":1}");
+    send(f, 1, "{\"t\":1,\"v\":1}");
+    run_until(f, 1);
+    expect_rows(f, 0, NULL);
+    send(f, 1, "{\"t\":13,\"v\":1}");
+    run_until(f, 2);
+    expect_rows(f, 1, "\"rev\":0,\"n\":3");
+    assert_int_equal(counts(f->down).revisions, 0);
+}
+
 static void what_returns_after_retain_is_counted_as_late(void **state) {
     struct fixture *f = *state;
     send(f, 0, "{\"t\":5,\"v\":1}");
@@ -190,6 +205,7 @@ int main(void) {
         ON_A_LOG(rule_4_the_markers_outlive_a_restart),
         ON_A_LOG(rule_5_the_second_stage_never_ticks),
         ON_A_LOG(rule_6_the_second_stage_counts_samples),
+        ON_A_LOG(what_is_revisable_upstream_may_be_open_downstream),
         ON_A_LOG(what_returns_after_retain_is_counted_as_late),
         ON_A_LOG(what_returns_within_retain_is_a_revision),
     };
