@@ -74,8 +74,6 @@ static enum mr_status load(struct mr_task *task, struct mr_error *err) {
         merge->known[p] = true;
     }
     merge->loaded = true;
-    task->trimmed = task->offset < 0 ? 0 : task->offset;
-    task->trimmed_ns = task->clock->steady_ns(task->clock);
     return MR_OK;
 }
 

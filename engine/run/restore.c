@@ -328,5 +328,7 @@ enum mr_status mr_restore_start(struct mr_task *task, struct mr_error *err) {
                             "its state and read the input from the start (its output topics stay)",
                             task->plan->job, reason.text);
     }
+    task->trimmed = task->offset < 0 ? 0 : task->offset;
+    task->trimmed_ns = task->clock->steady_ns(task->clock);
     return status == MR_OK ? MR_OK : mr_error_set(err, status, "%s", reason.text);
 }

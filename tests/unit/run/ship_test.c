@@ -79,6 +79,33 @@ static void the_second_stage_may_die_at_every_step_of_a_commit(void **state) {
     dies_at_every_step(true, 1);
 }
 
+/* Worker 0 is told where partition 0 goes on, and then worker 1 has it, and trims. */
+static void a_second_stage_that_was_told_an_old_place_asks_again(void **state) {
+    struct fixture *f = *state;
+    struct mr_partition source = {"j-regroup-repartition", 0};
+    struct mr_worker *workers[2];
+    send(f, 0, "{\"t\":5,\"v\":1}");
+    run_up(f, 0);
+    run_down(f);
+    mr_worker_destroy(f->down);
+    f->down = NULL;
+    send(f, 0, "{\"t\":6,\"v\":1}");
+    run_up(f, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct mr_worker_options options = {.worker = i, .workers = 2};
+        assert_int_equal(
+            mr_worker_create(f->stages[1], f->log, &f->clock, &options, &workers[i], &f->err),
+            MR_OK);
+    }
+    assert_int_equal(mr_worker_step(workers[0], 0, &f->err), MR_OK);
+    mr_memory_log_move(f->log, "j", 0, 1, 20);
+    assert_int_equal(work(f, workers[1]), MR_OK);
+    assert_int_equal(mr_log_trim(f->log, &source, -1, &f->err), MR_OK);
+    assert_int_equal(work(f, workers[0]), MR_OK);
+    mr_worker_destroy(workers[0]);
+    mr_worker_destroy(workers[1]);
+}
+
 /* ---- Memory --------------------------------------------------------------------------------- */
 
 #define GROUPS 6000
@@ -227,6 +254,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_stage_may_die_at_every_step_of_a_commit),
         cmocka_unit_test(the_second_stage_may_die_at_every_step_of_a_commit),
+        ON_A_LOG(a_second_stage_that_was_told_an_old_place_asks_again),
         ON_A_LOG(many_groups_are_sent_early_and_the_second_stage_stops_cleanly),
         ON_A_LOG(groups_of_any_bytes_go_through_and_long_ones_are_dead_letters),
         ON_A_LOG(what_was_sent_with_other_statistics_is_refused),
