@@ -59,7 +59,7 @@ struct field {
 /* What a call of `settle` may emit. */
 struct reach {
     int64_t bound_ns;   /* up to here                                              */
-    int64_t settled_ns; /* T - grace; MR_HOLD_NONE: no value is taken to have ended */
+    int64_t settled_ns; /* T - grace  */
 };
 
 struct instance {
@@ -84,19 +84,29 @@ static int64_t max_gap_of(const struct mr_operator *op) {
 
 /* ---- How far a key has come ----------------------------------------------------------------- */
 
-/* Emits all up to a time that is known; false: there is nothing new. */
+/* Whether there is something to emit up to a time; nothing is left over of earlier ones. */
+static bool is_news(const struct mr_hold_view *view, int64_t until, bool book) {
+    const struct mr_hold_head *head = view->head;
+    int64_t reached = head->until_ns > view->values[0].ns ? head->until_ns : view->values[0].ns;
+    bool booked = head->booked && until == head->until_ns;
+    return until > reached || (until == reached && head->count > 1 && book && !booked);
+}
+
+/* Emits all up to a time that is known; `book`: what a counter rose at that time is known, too.
+ * False: there is nothing new. */
 static bool emit_until(struct mr_operator *op, const struct field *field,
-                       struct mr_accumulator *cell, int64_t until) {
+                       struct mr_accumulator *cell, int64_t until, bool book) {
     struct instance *self = op->instance;
     struct mr_hold_view view;
-    if (!mr_hold_view(cell, &view) || until <= view.head->until_ns || until <= view.values[0].ns) {
+    book = book && field->rises;
+    if (!mr_hold_view(cell, &view) || !is_news(&view, until, book)) {
         return false;
     }
     if (field->held) {
         mr_hold_give_values(&self->pieces, field->slot, &view, until);
     }
     if (field->rises) {
-        mr_hold_give_rises(&self->pieces, field->slot, &view, until);
+        mr_hold_give_rises(&self->pieces, field->slot, &view, until, book);
     }
     mr_hold_emit(&self->pieces);
     size_t count = view.head->count, passed = 0;
@@ -105,6 +115,7 @@ static bool emit_until(struct mr_operator *op, const struct field *field,
     }
     bool has_neighbour = field->rises && passed + 1 < count;
     view.head->until_ns = until;
+    view.head->booked = book;
     view.head->neighbour_ns = has_neighbour ? view.values[passed + 1].ns : MR_HOLD_NONE;
     view.head->neighbour = has_neighbour ? view.values[passed + 1].x : 0;
     mr_hold_forget(cell, passed, &self->scratch);
@@ -119,7 +130,8 @@ static bool settle_cell(struct mr_operator *op, const struct field *field,
     }
     int64_t last = view.values[view.head->count - 1].ns, end = mr_hold_plus(last, max_gap_of(op));
     int64_t known = reach->settled_ns >= end ? end : last;
-    return emit_until(op, field, cell, mr_hold_least(known, reach->bound_ns));
+    bool book = known == last && last < reach->bound_ns;
+    return emit_until(op, field, cell, mr_hold_least(known, reach->bound_ns), book);
 }
 
 /* Emits the whole intervals that grace has passed, by R, which is the same for every run. */
@@ -139,7 +151,7 @@ static void flush(struct mr_operator *op, const struct field *field, struct mr_a
         }
     }
     if (low > 0) {
-        emit_until(op, field, cell, view.values[low - 1].ns);
+        emit_until(op, field, cell, view.values[low - 1].ns, false);
     }
 }
 
@@ -205,10 +217,12 @@ static enum mr_status sweep(struct mr_operator *op, struct reach reach, struct m
 static enum mr_status settle(struct mr_operator *op, int64_t watermark_ns, struct mr_error *err) {
     struct instance *self = op->instance;
     const struct mr_window *window = mr_window(op);
-    if (watermark_ns == INT64_MAX) { /* asked for: what has ended, but no value for good */
-        return sweep(op, (struct reach){INT64_MAX, MR_HOLD_NONE}, err);
+    bool closing = watermark_ns == INT64_MAX; /* all that is known, also beyond the last border */
+    int64_t now_ns = closing ? mr_watermark(op) : watermark_ns;
+    int64_t settled_ns = now_ns < 0 ? MR_HOLD_NONE : now_ns - mr_grace(op);
+    if (closing) {
+        return sweep(op, (struct reach){INT64_MAX, settled_ns}, err);
     }
-    int64_t settled_ns = watermark_ns - mr_grace(op);
     if (settled_ns < self->next_ns) {
         return MR_OK;
     }
@@ -285,6 +299,9 @@ static bool take_value(struct mr_operator *op, uint16_t i, const struct mr_recor
     if (known && record->start_ns < view.head->until_ns) {
         mr_account_held_late(op, 1);
         return false;
+    }
+    if (known && record->start_ns == view.head->until_ns && view.head->booked) {
+        mr_hold_unbook(&self->pieces, self->fields[i].slot, &view);
     }
     struct mr_hold_value value = {.ns = record->start_ns, .x = self->values[i]};
     mr_hold_add(cell, &value, group, &self->scratch);

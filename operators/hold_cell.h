@@ -23,6 +23,8 @@ struct mr_hold_head {
     int64_t neighbour_ns;  /* what the first value's interval, emitted in part, was taken to */
     double neighbour;      /* end at; MR_HOLD_NONE: nothing of a counter was                 */
     uint32_t count, texts; /* values; bytes, not padded                                      */
+    uint32_t booked; /* 1: what a counter rose at until_ns itself has been emitted, too       */
+    uint32_t zero;
 };
 
 struct mr_hold_view {

@@ -100,16 +100,15 @@ static void push_rise(struct mr_hold_pieces *self, struct mr_held kind, int64_t 
     self->x[self->batch.n++] = to;
 }
 
-/* The part of an interval within [from, until). */
-static void give_rise(struct mr_hold_pieces *self, struct mr_held kind, const struct rise *rise,
-                      int64_t from, int64_t until) {
+/* No time between the two, or too much for a line: all of it belongs to the later one. */
+static bool is_jump(const struct mr_hold_pieces *self, const struct rise *rise) {
     int64_t gap = rise->to_ns - rise->from_ns;
-    if (gap == 0 || gap > self->max_gap_ns) {
-        if (from <= rise->to_ns && rise->to_ns < until) {
-            push_rise(self, kind, rise->to_ns, rise->from, rise->to);
-        }
-        return;
-    }
+    return gap == 0 || gap > self->max_gap_ns;
+}
+
+/* The part of an interval within [from, until). */
+static void give_line(struct mr_hold_pieces *self, struct mr_held kind, const struct rise *rise,
+                      int64_t from, int64_t until) {
     const struct mr_window *window = mr_window(self->op);
     int64_t end = mr_hold_least(until, rise->to_ns);
     for (int64_t at = most(from, rise->from_ns), stop; at < end; at = stop) {
@@ -126,24 +125,52 @@ static bool is_neighbour(const struct mr_hold_head *head, const struct mr_hold_v
     return head->neighbour_ns == value->ns && head->neighbour == value->x;
 }
 
+/* What was given of the first interval, when it ended at another neighbour. */
+static void take_back_line(struct mr_hold_pieces *self, struct mr_held kind,
+                           const struct mr_hold_view *view) {
+    const struct mr_hold_head *head = view->head;
+    struct rise old = rise_between(&view->values[0], head->neighbour_ns, head->neighbour);
+    kind.taken_back = true;
+    if (head->neighbour_ns != MR_HOLD_NONE && !is_jump(self, &old)) {
+        give_line(self, kind, &old, MR_HOLD_NONE, head->until_ns);
+    }
+}
+
 void mr_hold_give_rises(struct mr_hold_pieces *self, int slot, const struct mr_hold_view *view,
-                        int64_t until) {
+                        int64_t until, bool book) {
     const struct mr_hold_head *head = view->head;
     struct mr_held kind = {.feed = MR_FEED_RISES, .slot = slot};
-    for (size_t i = 0; i + 1 < head->count && view->values[i].ns < until; i++) {
+    for (size_t i = 0; i + 1 < head->count; i++) {
         const struct mr_hold_value *left = &view->values[i], *right = left + 1;
-        int64_t from = head->until_ns;
         struct rise rise = rise_between(left, right->ns, right->x);
+        int64_t from = head->until_ns;
         kind.group = mr_hold_group(view, i);
-        if (i == 0 && !is_neighbour(head, right)) {
-            if (head->neighbour_ns != MR_HOLD_NONE) {
-                struct rise old = rise_between(left, head->neighbour_ns, head->neighbour);
-                kind.taken_back = true;
-                give_rise(self, kind, &old, MR_HOLD_NONE, from);
-                kind.taken_back = false;
+        if (is_jump(self, &rise)) {
+            bool given = right->ns < from || (right->ns == from && head->booked);
+            if (!given && (right->ns < until || (right->ns == until && book))) {
+                push_rise(self, kind, right->ns, rise.from, rise.to);
             }
+        }
+        if (i == 0 && !is_neighbour(head, right)) {
+            take_back_line(self, kind, view);
             from = MR_HOLD_NONE;
         }
-        give_rise(self, kind, &rise, from, until);
+        if (!is_jump(self, &rise)) {
+            give_line(self, kind, &rise, from, until);
+        }
     }
+}
+
+void mr_hold_unbook(struct mr_hold_pieces *self, int slot, const struct mr_hold_view *view) {
+    struct mr_held kind = {.feed = MR_FEED_RISES, .slot = slot, .taken_back = true};
+    for (size_t i = 0; i + 1 < view->head->count; i++) {
+        const struct mr_hold_value *left = &view->values[i], *right = left + 1;
+        struct rise rise = rise_between(left, right->ns, right->x);
+        if (right->ns == view->head->until_ns && is_jump(self, &rise)) {
+            kind.group = mr_hold_group(view, i);
+            push_rise(self, kind, right->ns, rise.from, rise.to);
+        }
+    }
+    mr_hold_emit(self);
+    view->head->booked = 0;
 }

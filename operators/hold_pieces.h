@@ -32,10 +32,12 @@ void mr_hold_begin(struct mr_hold_pieces *self, struct mr_operator *op, int64_t 
 /* What each value held, from where it was emitted before to `until`. */
 void mr_hold_give_values(struct mr_hold_pieces *self, int slot, const struct mr_hold_view *view,
                          int64_t until);
-/* What the counter rose from there on. Where another neighbour has come in between, what was given
- * before is taken back, and given anew. */
+/* What the counter rose from there on; `book`: also what it rose at `until` itself. Where another
+ * neighbour has come in between, what was given before is taken back, and given anew. */
 void mr_hold_give_rises(struct mr_hold_pieces *self, int slot, const struct mr_hold_view *view,
-                        int64_t until);
+                        int64_t until, bool book);
+/* Takes back what the counter rose at until_ns: another value of that time is about to come. */
+void mr_hold_unbook(struct mr_hold_pieces *self, int slot, const struct mr_hold_view *view);
 void mr_hold_emit(struct mr_hold_pieces *self); /* what is left in the batch */
 
 #endif
