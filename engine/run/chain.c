@@ -133,11 +133,23 @@ static struct mr_slice keyed(struct mr_operator *op, struct mr_slice key) {
 
 struct mr_accumulator *mr_keyed_cell(struct mr_operator *op, struct mr_slice key, bool make) {
     struct mr_cell *cell = mr_store_keyed(op->task->store, keyed(op, key), make);
+    op->task->asked = cell;
     return cell ? cell->accumulators : NULL;
 }
 
+static bool is_key_of(const struct mr_cell *cell, const struct mr_operator *op,
+                      struct mr_slice key) {
+    struct mr_slice whole = mr_cell_group(cell);
+    return whole.data[0] == (char)op->type->place &&
+           mr_slice_equal((struct mr_slice){whole.data + 1, whole.length - 1u}, key);
+}
+
 void mr_keyed_touch(struct mr_operator *op, struct mr_slice key) {
-    mr_store_touch(op->task->store, mr_store_keyed(op->task->store, keyed(op, key), true));
+    struct mr_cell *cell = op->task->asked;
+    if (!cell || !is_key_of(cell, op, key)) {
+        cell = mr_store_keyed(op->task->store, keyed(op, key), true);
+    }
+    mr_store_touch(op->task->store, cell);
 }
 
 struct sweep {
@@ -159,6 +171,7 @@ void mr_keyed_sweep(struct mr_operator *op,
                     bool (*visit)(struct mr_operator *op, struct mr_slice key,
                                   struct mr_accumulator *cell)) {
     struct sweep sweep = {op, visit};
+    op->task->asked = NULL; /* it may be dropped */
     mr_store_sweep_keyed(op->task->store, visit_cell, &sweep);
     op->task->moved = true;
 }

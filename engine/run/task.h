@@ -72,6 +72,7 @@ struct mr_task {
     bool layout_logged;       /* the changelog says which layout its records have        */
     uint64_t ahead[MR_AHEAD]; /* hashes of the cells that the next messages will ask for */
     struct mr_tally outcome;  /* of the record's samples                                 */
+    struct mr_cell *asked;    /* the keyed cell that was asked for last, mostly touched next   */
     char key_number[MR_JSON_NUMBER_MAX]; /* its partition key as text, where that is a number */
 
     struct mr_buffer group, keyed, row, note, row_key;
