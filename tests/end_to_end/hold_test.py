@@ -3,14 +3,18 @@
 partitions; the parts of an hour are the hour; one day of meters."""
 import random
 import unittest
+from fractions import Fraction
 
 import harness
+import tracebase_test
 from determinism_test import START_NS, shuffled
-from harness import SECOND
+from harness import MINUTE, SECOND
 from intervals import Held
 from oracle import same
 
 SEED = 20261121
+GAP_NS = 2 * MINUTE  # of jobs/meter-energy.yaml
+NOON_NS = tracebase_test.MIDNIGHT_NS + 12 * 60 * MINUTE
 LENGTH_S = 240
 GRACE_S = 5
 
@@ -120,6 +124,72 @@ class Hold(harness.Case):
         for every in (1, 60, 240):
             with self.subTest(every):
                 self.check(self.outcome(events, every=f'{every}s'), events, every * SECOND)
+
+    def test_more_than_can_wait_is_refused_and_nothing_else_is_lost(self):
+        """A device whose clock stands still sends what no grace ever passes."""
+        flood = [{'device': 'd0', 'mode': 'm', 'time': START_NS + i, 'power': 1, 'total': i}
+                 for i in range(60000)]
+        other = [{'device': 'd1', 'mode': 'm', 'time': START_NS + i * 10**6, 'power': 1, 'total': i}
+                 for i in range(1000)]
+        self.produce('meters', [event for pair in zip(flood, other) for event in pair]
+                     + flood[len(other):], key='device')
+        account = self.run_job(self.job(JOB.format(grace=GRACE_S, commit='1s', every='10s')))
+        refused = account.total('dead-lettered')
+        self.assertEqual(account.total('used') + refused, len(flood) + len(other))
+        self.assertTrue(10000 < refused < 20000, refused)
+        letters = self.dump('meters-dead-letters')
+        self.assertEqual(len(letters), refused)
+        self.assertIn(b'within lateness.grace', letters[0].headers['__streams.errors.message'])
+        rows = self.last_rows('rows', ['device', 'mode'])
+        self.assertEqual(rows[('d1', 'm'), START_NS]['total_increase'], 999.0)
+        self.assertEqual(rows[('d0', 'm'), START_NS]['total_increase'],
+                         float(len(flood) - refused - 1))
+
+
+class Meters(harness.Case):
+    """jobs/meter-energy.yaml over one day of three appliances. Their meters are made of their powers:
+    exact sums of what each held, put to 0 at noon. So there are two ways to each minute's energy."""
+
+    def readings(self, path):
+        meter, total, last = path.name.split('.')[0], Fraction(0), None
+        for ns, power in sorted(reading[1:] for reading in tracebase_test.readings(path)):
+            if last:
+                total += Fraction(last[1]) * min(ns - last[0], GAP_NS)
+            if last and last[0] < NOON_NS <= ns:
+                total = Fraction(0)
+            last = (ns, power)
+            yield {'ts': ns // 10**6, 'meter': meter, 'power_w': power,
+                   'energy_kwh': float(total / (SECOND * 3600000))}
+
+    def test_a_day_of_meters_is_as_recomputed(self):
+        files = sorted(harness.data('tracebase').glob('*.csv.gz'))[:3]
+        power, energy = Held(MINUTE, GAP_NS), Held(MINUTE, GAP_NS)
+        events = [event for path in files for event in self.readings(path)]
+        for event in events:
+            key, ns = event['meter'], event['ts'] * 10**6
+            power.add(key, (key,), ns, event['power_w'])
+            energy.add(key, (key,), ns, event['energy_kwh'])
+        events.sort(key=lambda event: event['ts'])
+        self.produce('meter-readings', events, key='meter', partitions=1)
+        account = self.run_job(harness.ROOT / 'jobs/meter-energy.yaml')
+        self.assertEqual(account.total('used'), len(events))
+        rows = self.last_rows('meter-energy', ['meter'])
+        settled_ns = events[-1]['ts'] * 10**6 - 30 * SECOND
+        self.compare(rows, power.cells(settled_ns), energy.cells(settled_ns))
+
+    def compare(self, rows, power, energy):
+        self.assertGreater(len(rows), 3000)
+        for cell, row in rows.items():
+            for cells, name, column in ((power, 'integral', 'energy_j'),
+                                        (power, 'time_mean', 'power_mean_w'),
+                                        (power, 'covered', 'covered_s'),
+                                        (power, 'coverage', 'coverage'),
+                                        (energy, 'increase', 'energy_kwh')):
+                want = cells[cell].result(name, MINUTE)
+                self.assertTrue(same(row[column], want), f'{cell} {column}: {row[column]} {want}')
+            if row['coverage'] == 1.0 and cell[1] not in (NOON_NS, NOON_NS - MINUTE):
+                # A counter of some kWh has steps of 1e-15 kWh.
+                self.assertAlmostEqual(row['energy_kwh'] * 3.6e6, row['energy_j'], delta=1e-5)
 
 
 if __name__ == '__main__':
