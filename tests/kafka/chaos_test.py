@@ -198,6 +198,7 @@ class Chaos(cluster.Case):
         found.faults += self.feeder.faults(self.records('events'))
         found.one_stage('event-rows')
         found.two_stages()
+        found.judge_trim()
         self.done['records'], self.done['rows'] = found.records, found.rows
         self.assertEqual(found.faults[:20], [], f'{len(found.faults)} faults')
 

@@ -102,6 +102,43 @@ class Rights(cluster.Case):
         _, err = self.millrace('run', path, '--until-end')
         self.assertEqual(harness.Account(err).total('used'), 100)
 
+    def test_what_a_job_in_two_stages_may_not_trim_is_told_and_stays(self):
+        path = self.job(self.make().read_text().replace('[sensor]', '[]'))
+        between, name = self.name + '-regroup-repartition', ['--resource-pattern-type', 'prefixed']
+        self.allow('--topic', self.topic, '--operation', 'Read', '--operation', 'DescribeConfigs')
+        self.allow('--topic', self.name, '--operation', 'Create', '--operation', 'DescribeConfigs',
+                   '--operation', 'Read', '--operation', 'Write', *name)
+        self.allow('--transactional-id', self.name, '--operation', 'Write', *name)
+        self.allow('--group', self.name, '--operation', 'Read', *name)
+        _, err = self.millrace('run', path, '--until-end', '--close')
+        self.assertEqual(harness.Account(err).total('used'), 100)
+        self.assertEqual(len(self.last_rows(self.name + '-rows', [])), 10)
+        self.more()
+        _, err = self.millrace('run', path, '--until-end')
+        self.says_what_grows(err, between)
+        before = len(self.dump(between))
+        out, _ = self.millrace('validate', '--connect', path)
+        self.says_what_grows(out, between)
+        self.allow('--topic', between, '--operation', 'Delete')
+        out, _ = self.millrace('validate', '--connect', path)
+        self.assertNotIn('grow', out)
+        self.more()
+        _, err = self.millrace('run', path, '--until-end')
+        self.assertNotIn('grow', err)
+        self.assertLess(len(self.dump(between)), before)
+
+    def more(self):
+        self.produce(self.topic, [{'sensor': 'a', 'value': 1, 'time': START_NS + 200 * SECOND}],
+                     'sensor', 2)
+
+    def says_what_grows(self, text, topic):
+        """Once."""
+        told = [line for line in text.splitlines() if 'grow' in line]
+        self.assertEqual(len(told), 1, text)
+        for word in (topic, 'guest', 'Delete'):
+            self.assertIn(word, told[0])
+        print('\n    ' + told[0].strip(), flush=True)
+
     def test_what_is_secret_is_never_printed(self):
         path = self.make('guest', PLANTED)
         bare = path.read_text().replace(f'sasl.password: {PLANTED}', f'sasl.passwort: {PLANTED}')
