@@ -196,11 +196,16 @@ struct visited {
     int64_t closed_ns; /* T, at least, by the last closed window */
 };
 
+/* A pane closes with the last window that has it. */
+static int64_t end_of(const struct mr_plan *plan, const struct mr_cell *cell) {
+    return cell->span.end_ns + (cell->kind == MR_CELL_WINDOW ? plan->panes.reach_ns : 0);
+}
+
 /* What is due has closed, and what is out of reach is gone; after a restart with other settings
  * not before the next record. */
 static void check_due(const struct visited *visited, const struct mr_cell *cell) {
     const struct mr_task *task = visited->task;
-    int64_t graced_ns = cell->span.end_ns + task->plan->lateness.grace_ns;
+    int64_t graced_ns = end_of(task->plan, cell) + task->plan->lateness.grace_ns;
     if (!cell->closed && graced_ns <= task->times.watermark_ns) {
         sim_fail(visited->sim,
                  "partition %u: a window should have closed: it ends at %lld, T is %lld",
@@ -216,7 +221,8 @@ static void check_due(const struct visited *visited, const struct mr_cell *cell)
 
 static bool visit_window(void *arg, struct mr_cell *cell) {
     struct visited *visited = arg;
-    int64_t graced_ns = cell->span.end_ns + visited->task->plan->lateness.grace_ns;
+    const struct mr_plan *plan = visited->task->plan;
+    int64_t graced_ns = end_of(plan, cell) + plan->lateness.grace_ns;
     if (cell->kind != MR_CELL_KEYED && cell->closed && graced_ns > visited->closed_ns) {
         visited->closed_ns = graced_ns;
     }

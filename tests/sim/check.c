@@ -190,7 +190,8 @@ static void check_rows(const struct checked *checked) {
         qsort(rows.items, rows.count, sizeof *rows.items, compare);
     }
     uint64_t samples = compare_rows(checked, &rows);
-    if (samples != checked->used) {
+    bool overlap = sim->job.hop_ns < sim->job.window_ns; /* then a sample is in several rows */
+    if (samples != checked->used && !overlap) {
         sim_fail(sim, "the rows hold %zu samples, %zu were used", (size_t)samples,
                  (size_t)checked->used);
     }

@@ -41,6 +41,21 @@ static void draw_more(struct sim *sim) {
     }
 }
 
+/* A part that one window refuses lies in a pane that it shares with others; a window that took
+ * parts again because a restart has raised `grace` or `retain` would have it in its row. So those
+ * stay. */
+static void draw_hop(struct sim *sim) {
+    struct sim_job *job = &sim->job;
+    job->hop_ns = job->window_ns;
+    if (job->stages == 1 && sim_chance(&sim->random, 50)) {
+        job->hop_ns /= SIM_PICK(&sim->random, 2, 4, 5);
+        for (size_t i = 1; i < job->epoch_count; i++) {
+            job->epochs[i].grace_ns = job->epochs[0].grace_ns;
+            job->epochs[i].retain_ns = job->epochs[0].retain_ns;
+        }
+    }
+}
+
 void sim_draw_job(struct sim *sim) {
     struct sim_random *random = &sim->random;
     struct sim_job *job = &sim->job;
@@ -69,6 +84,7 @@ void sim_draw_job(struct sim *sim) {
     }
     job->epochs[job->epoch_count - 1].close = true;
     draw_more(sim);
+    draw_hop(sim);
 }
 
 /* ---- A record ------------------------------------------------------------------------------- */

@@ -112,6 +112,9 @@ static void add_text(struct mr_buffer *out, const struct sim_job *job,
     sim_put_join(out, job);
     add_steps(out, job);
     add_duration(out, "window: {every", job->window_ns);
+    if (job->hop_ns < job->window_ns) {
+        add_duration(out, ", hop", job->hop_ns);
+    }
     mr_buffer_text(out, "}\n");
     add_stats(out, job);
     if (epoch->preview_ns > 0) {

@@ -168,7 +168,7 @@ static bool is_kept(const struct partition *p, const struct sim_record *record, 
 }
 
 static void use(struct partition *p, const struct sim_record *record, uint32_t i,
-                const struct joined *joined) {
+                const struct joined *joined, int64_t window_ns) {
     const struct sim_job *job = &p->sim->job;
     const struct sim_entry *first = joined->entries[0];
     int64_t ns = record->start_ns + i * job->period_ns;
@@ -179,7 +179,7 @@ static void use(struct partition *p, const struct sim_record *record, uint32_t i
     }
     struct sim_sample *sample = &samples->items[samples->count++];
     *sample = (struct sim_sample){
-        .window_ns = ns / job->window_ns * job->window_ns,
+        .window_ns = window_ns,
         .device = job->by_device ? record->device : -1,
         .other = job->by_other ? record->other : -1,
         .ns = ns,
@@ -196,6 +196,23 @@ static void use(struct partition *p, const struct sim_record *record, uint32_t i
     }
 }
 
+/* In each window that has the sample and is not too late for it; false: there is none. */
+static bool use_in_windows(struct partition *p, const struct sim_epoch *epoch,
+                           const struct sim_record *record, uint32_t i,
+                           const struct joined *joined) {
+    const struct sim_job *job = &p->sim->job;
+    int64_t ns = record->start_ns + i * job->period_ns;
+    bool used = false;
+    for (int64_t start_ns = ns / job->hop_ns * job->hop_ns; start_ns > ns - job->window_ns;
+         start_ns -= job->hop_ns) {
+        if (!is_late(p, epoch, start_ns + job->window_ns)) {
+            use(p, record, i, joined, start_ns);
+            used = true;
+        }
+    }
+    return used;
+}
+
 /* Takes the samples of a record that is neither ahead nor a duplicate. */
 static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
                           const struct sim_record *record, struct mr_tally *outcome) {
@@ -203,16 +220,14 @@ static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
     struct mr_counters *counters = &p->truth->counters[p->number];
     for (uint32_t i = 0; i < record->samples; i++) {
         int64_t ns = record->start_ns + i * job->period_ns;
-        int64_t end_ns = (ns / job->window_ns + 1) * job->window_ns;
         struct joined joined = join(p, record, ns);
         if (!is_kept(p, record, i, &joined)) {
             outcome->filtered++;
-        } else if (is_late(p, epoch, end_ns)) {
-            outcome->late++;
-        } else {
+        } else if (use_in_windows(p, epoch, record, i, &joined)) {
             outcome->used++;
             counters->gaps[0] += record->has_v && isnan(record->v[i]);
-            use(p, record, i, &joined);
+        } else {
+            outcome->late++;
         }
     }
 }

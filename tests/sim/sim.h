@@ -75,6 +75,7 @@ struct sim_job {
     uint32_t partitions;
     int devices;
     int64_t window_ns, max_ahead_ns, within_ns;
+    int64_t hop_ns; /* how far apart windows begin; window_ns: end to end */
     int64_t period_ns; /* between samples; 0: events                 */
     enum mr_late_policy late;
     uint32_t stages;
