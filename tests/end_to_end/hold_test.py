@@ -147,8 +147,9 @@ class Hold(harness.Case):
 
 
 class Meters(harness.Case):
-    """jobs/meter-energy.yaml over one day of three appliances. Their meters are made of their powers:
-    exact sums of what each held, put to 0 at noon. So there are two ways to each minute's energy."""
+    """jobs/meter-energy.yaml over one day of three appliances. Their meters are made of their
+    powers: exact sums of what each held, put to 0 at noon. So there are two ways to each minute's
+    energy."""
 
     def readings(self, path):
         meter, total, last = path.name.split('.')[0], Fraction(0), None

@@ -1,8 +1,8 @@
 """What the statistics over time must be, recomputed from the events by other means: integers.
 
 Per key and field the events stand by (time, value); each holds until the next one, at most for
-max_gap, and is cut at window borders. A counter rises in a straight line between two readings; where
-they are further apart than max_gap, or not apart at all, all of it is booked at the later one.
+max_gap, and is cut at window borders. A counter rises in a straight line between two readings;
+where they are further apart than max_gap, or not apart at all, all of it is booked at the later one.
 """
 from collections import defaultdict
 
@@ -20,7 +20,7 @@ def windows_of(start, end, every):
 
 
 def counter_at(left, right, ns):
-    """The straight line between two (ns, counter): the weighed sum is rounded once, then divided."""
+    """The line between two (ns, counter): the weighed sum is rounded once, then divided."""
     if ns in (left[0], right[0]):
         return right[1] if ns == right[0] else left[1]
     area = exact_product(left[1], float(right[0] - ns), SUM_BITS)
