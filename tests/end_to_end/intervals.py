@@ -2,7 +2,7 @@
 
 Per key and field the events stand by (time, value); each holds until the next one, at most for
 max_gap, and is cut at window borders. A counter rises in a straight line between two readings;
-where they are further apart than max_gap, or not apart at all, all of it is booked at the later one.
+where these are further apart than max_gap, or not apart at all, it is booked at the later one.
 """
 from collections import defaultdict
 
