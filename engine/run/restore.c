@@ -203,12 +203,16 @@ static enum mr_status check(struct mr_task *task, struct mr_kept *kept, struct m
 
 /* ---- Step by step --------------------------------------------------------------------------- */
 
+static size_t cells_of(const struct mr_task *task) {
+    return mr_store_cells(task->store) + mr_tables_cells(task);
+}
+
 static void report(const struct mr_task *task) {
     char cells[MR_TEXT_MAX], took[MR_TEXT_MAX];
     int64_t took_ns = task->clock->steady_ns(task->clock) - task->restore->began_ns;
     if (took_ns > MR_SECOND) {
         mr_note("job %s: %s/%u: restored %s cells in %s", task->plan->job, task->source.topic,
-                task->source.partition, mr_format_count(mr_store_cells(task->store), cells),
+                task->source.partition, mr_format_count(cells_of(task), cells),
                 mr_format_duration(took_ns / 1000000 * 1000000, took));
     }
 }
@@ -223,7 +227,7 @@ void mr_restore_tell(const struct mr_task *task, struct mr_log *log) {
         snprintf(share, sizeof(share), " (%.0f %%)", 100.0 * (double)done / (double)(end - first));
     }
     mr_note("job %s: %s/%u: restoring, %s cells so far%s", task->plan->job, task->source.topic,
-            task->source.partition, mr_format_count(mr_store_cells(task->store), cells), share);
+            task->source.partition, mr_format_count(cells_of(task), cells), share);
 }
 
 /* Keys come in any order and a million cells fit no cache: ask for them some records ahead. */

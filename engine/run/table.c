@@ -393,6 +393,14 @@ struct mr_kept mr_kept_of(struct mr_task *task, size_t number) {
                             &it->layout_logged};
 }
 
+size_t mr_tables_cells(const struct mr_task *task) {
+    size_t cells = 0;
+    for (size_t i = 0; i < task->plan->table_count; i++) {
+        cells += mr_store_cells(task->tables[i].store);
+    }
+    return cells;
+}
+
 size_t mr_tables_bytes(const struct mr_task *task) {
     size_t bytes = 0;
     for (size_t i = 0; i < task->plan->table_count; i++) {

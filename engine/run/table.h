@@ -26,6 +26,7 @@ struct mr_task_table {
 enum mr_status mr_tables_open(struct mr_task *task, struct mr_error *err);
 void mr_tables_close(struct mr_task *task);
 size_t mr_tables_bytes(const struct mr_task *task);
+size_t mr_tables_cells(const struct mr_task *task); /* keys of tables */
 
 /* Reads every table to the end that it has now. `quiet`: nothing waits for it, so looking may take
  * a small share of the time only. */
