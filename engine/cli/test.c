@@ -121,14 +121,10 @@ const struct mr_command mr_test_command = {
         "  expect dead-letters \"text\"    the next dead letter's reason contains this\n"
         "  expect counts {\"read\":2}      read used filtered late duplicate dead, the same of\n"
         "                                samples (samples.read), gaps.FIELD, revisions,\n"
-        "                                held_late, partly_late; of a table TABLE.read, .bad,
-        "
-        "                                .late, .tombstones, .dropped; of the second stage of a
-        "
-        "                                job that regroups: regrouped.read, regrouped.used,
-        "
-        "                                regrouped.late (samples)
-        "
+        "                                held_late, partly_late; of a table TABLE.read, .bad,\n"
+        "                                .late, .tombstones, .dropped; of the second stage of a\n"
+        "                                job that regroups: regrouped.read, regrouped.used,\n"
+        "                                regrouped.late (samples)\n"
         "  expect stopped \"text\"         the job has stopped and says this\n"
         "  # a comment\n"
         "\n"

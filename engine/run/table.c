@@ -16,8 +16,9 @@
  *               time: records may have gone by without it. (An instrument that tells again what it
  *               runs is not late.) While none is late, a live run, a rerun and a replay after a
  *               crash agree.
- *   history     what lies further behind R is not looked at but for the newest of it, whether it
- *               has been pruned or not: pruning must not show. R alone moves it, never a tick. */
+ *   history     a record that is further behind R than that gets what held there, whether older
+ *               versions have been pruned or not: pruning must not show. R alone moves it, never a
+ *               tick. */
 #include "engine/run/table.h"
 #include "engine/run/versions.h"
 

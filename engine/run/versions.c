@@ -7,7 +7,7 @@
  * one goes, so putting an entry again changes nothing. A look takes one or two binary searches;
  * the newest entry, as it comes in order, moves what the versions say by 24 bytes.
  *
- * What lies before a bound is not looked at but for the newest of it, whether it has been forgotten
+ * Before a bound there is only what held at the bound, whether older versions have been forgotten
  * or not, so forgetting shows nowhere. */
 #include "engine/run/versions.h"
 
@@ -184,14 +184,14 @@ uint32_t mr_versions_limit(struct mr_accumulator *cell) {
 /* ---- Looking ----------------------------------------------------------------------------------
  */
 
-/* A rank is how many versions have begun; of those below `low` none counts. */
-static bool is_none(const struct mr_accumulator *cell, uint32_t low, uint32_t rank) {
-    return rank <= low || versions_of(cell)[rank - 1].length == NONE;
+/* A rank is how many versions have begun. */
+static bool is_none(const struct mr_accumulator *cell, uint32_t rank) {
+    return rank == 0 || versions_of(cell)[rank - 1].length == NONE;
 }
 
-static bool says_the_same(const struct mr_accumulator *cell, uint32_t low, uint32_t a, uint32_t b) {
-    if (is_none(cell, low, a) || is_none(cell, low, b)) {
-        return is_none(cell, low, a) == is_none(cell, low, b);
+static bool says_the_same(const struct mr_accumulator *cell, uint32_t a, uint32_t b) {
+    if (is_none(cell, a) || is_none(cell, b)) {
+        return is_none(cell, a) == is_none(cell, b);
     }
     return mr_slice_equal(said_by(cell, &versions_of(cell)[a - 1]),
                           said_by(cell, &versions_of(cell)[b - 1]));
@@ -203,23 +203,21 @@ bool mr_versions_news(const struct mr_accumulator *cell, const struct mr_version
     if (known && known->from_ns == entry->from_ns && known->offset >= entry->offset) {
         return false;
     }
-    if (entry->none || is_none(cell, 0, at)) {
-        return entry->none != is_none(cell, 0, at);
+    if (entry->none || is_none(cell, at)) {
+        return entry->none != is_none(cell, at);
     }
     return !mr_slice_equal(said_by(cell, known), entry->said);
 }
 
 struct mr_version_found mr_versions_find(const struct mr_accumulator *cell, int64_t from_ns,
                                          int64_t last_ns, int64_t bound_ns) {
-    uint32_t low = from_ns < bound_ns ? oldest_that_counts(cell, bound_ns) : 0;
-    uint32_t count = count_of(cell), at = rank(cell, from_ns);
-    at = at < low ? low : at;
+    uint32_t count = count_of(cell), at = rank(cell, from_ns < bound_ns ? bound_ns : from_ns);
     uint32_t next = at + 1;
     while (next <= count && versions_of(cell)[next - 1].from_ns <= last_ns &&
-           says_the_same(cell, low, at, next)) {
+           says_the_same(cell, at, next)) {
         next++;
     }
-    struct mr_version_found found = {!is_none(cell, low, at), INT64_MAX, {NULL, 0}};
+    struct mr_version_found found = {!is_none(cell, at), INT64_MAX, {NULL, 0}};
     if (next <= count) {
         found.until_ns = versions_of(cell)[next - 1].from_ns;
     }

@@ -21,8 +21,8 @@ struct mr_version_found {
 void mr_versions_put(struct mr_accumulator *cell, const struct mr_version_entry *entry);
 /* Whether a look at its time would find another thing with it. */
 bool mr_versions_news(const struct mr_accumulator *cell, const struct mr_version_entry *entry);
-/* What was said at from_ns, and until when, looked for up to last_ns. What lies before bound_ns
- * does not count, but for the newest of it. */
+/* What was said at from_ns, and until when, looked for up to last_ns. Before bound_ns there is only
+ * what was said at bound_ns. */
 struct mr_version_found mr_versions_find(const struct mr_accumulator *cell, int64_t from_ns,
                                          int64_t last_ns, int64_t bound_ns);
 /* Drops what does not count. True: there was something. */

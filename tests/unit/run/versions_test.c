@@ -91,7 +91,7 @@ static void what_says_the_same_again_is_no_border(void **state) {
     free(cell.body);
 }
 
-static void what_lies_before_the_bound_does_not_count_but_for_the_newest(void **state) {
+static void before_the_bound_there_is_what_held_at_the_bound(void **state) {
     struct mr_accumulator kept = {0}, forgot = {0};
     struct mr_accumulator *const cells[] = {&kept, &forgot};
     for (int i = 0; i < 2; i++) {
@@ -103,7 +103,7 @@ static void what_lies_before_the_bound_does_not_count_but_for_the_newest(void **
     assert_true(mr_versions_check(&forgot));
     assert_false(mr_versions_forget(&forgot, 15));
     for (int i = 0; i < 2; i++) { /* forgotten or not, the same is found */
-        assert_found(cells[i], 5, 15, "none until 10");
+        assert_found(cells[i], 5, 15, "B until 20");
         assert_found(cells[i], 12, 15, "B until 20");
         assert_found(cells[i], 25, 15, "C until ever");
         free(cells[i]->body);
@@ -197,7 +197,7 @@ int main(void) {
         cmocka_unit_test(order_of_arrival_does_not_matter),
         cmocka_unit_test(of_equal_times_the_higher_offset_wins_whichever_comes_first),
         cmocka_unit_test(what_says_the_same_again_is_no_border),
-        cmocka_unit_test(what_lies_before_the_bound_does_not_count_but_for_the_newest),
+        cmocka_unit_test(before_the_bound_there_is_what_held_at_the_bound),
         cmocka_unit_test(only_a_tombstone_before_the_bound_is_over),
         cmocka_unit_test(news_is_what_a_look_would_find_changed),
         cmocka_unit_test(a_cell_keeps_a_mebibyte_of_the_newest),
