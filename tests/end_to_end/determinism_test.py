@@ -72,8 +72,7 @@ ROOMS = EVENTS.replace('sensor: text,', 'sensor: text, room: text,').replace(
     'group_by: [sensor]', 'group_by: [room]').replace('every: 10s', 'every: 4s').replace(
     '  first: first(value)', '  sensors: distinct(sensor)\n  first: first(value)')
 STREAMS = FRAMES.replace('group_by: [device]', 'group_by: [stream]').replace(
-    'every: 10s', 'every: 3s').replace(
-    '  first: first(current)', '  devices: distinct(device)\n  first: first(current)')
+    'every: 10s', 'every: 3s')
 
 CUTS = '''
 job: cuts
