@@ -254,10 +254,10 @@ static void check_entry(const struct sim *sim, struct letters *letters, struct m
     letters->entries[sent->table]++;
 }
 
-/* What is dead for a table depends on what was known. */
+/* What is dead for a table depends on what was known, and so may states. */
 static bool knows_letters(const struct checked *checked) {
     const struct sim_job *job = &checked->sim->job;
-    bool by_table = false;
+    bool by_table = job->transitions;
     for (uint32_t i = 0; i < job->table_count; i++) {
         by_table |= job->tables[i].missing == SIM_DEAD_LETTER;
     }

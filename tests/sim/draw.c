@@ -39,6 +39,9 @@ static void draw_more(struct sim *sim) {
     if ((kind >= 40 && kind < 65) || kind >= 85) {
         sim_draw_tables(sim);
     }
+    job->transitions = kind >= 40 && job->format == SIM_EVENTS && sim_chance(&sim->more, 30);
+    job->back = sim_chance(&sim->more, 70);
+    job->letters = sim_chance(&sim->more, 50);
 }
 
 /* A part that one window refuses lies in a pane that it shares with others; a window that took

@@ -75,6 +75,11 @@ static void add_steps(struct mr_buffer *out, const struct sim_job *job) {
     } else if (job->where) {
         mr_buffer_format(out, "where: %s > -20\n", frames ? "current" : "v");
     }
+    if (job->transitions) {
+        mr_buffer_format(out, "transitions: {by: %s, field: h, allow: [[h0, h1]%s], refused: %s}\n",
+                         device_name(job), job->back ? ", [h1, h0]" : "",
+                         job->letters ? "dead_letter" : "filter");
+    }
     add_groups(out, job);
 }
 

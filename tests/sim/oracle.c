@@ -5,7 +5,8 @@
  *       ahead       its last sample is later than its append time + max_ahead     dead, forgotten
  *       duplicate   its identity is remembered                                    by R
  *       refused     a table with `missing: dead_letter` has nothing for a sample    dead
- *       filtered    sample by sample, by the job's condition, or `missing: drop`
+ *       filtered    sample by sample, by the job's condition, or `missing: drop`; or a change of
+ *                   state that is not allowed (one without a state: dead)
  *       late        its window's end + grace + retain <= R (with `drop`: its end + grace), or its
  *                   end <= H
  *       used        all others
@@ -29,6 +30,7 @@ struct partition {
     int64_t r_ns, h_ns;    /* INT64_MIN: not yet */
     struct seen *seen[16]; /* by device and stream */
     size_t seen_count[16], seen_capacity[16];
+    int states[8]; /* by device: what was kept last, and 1; 0: nothing yet */
     struct sim_samples *samples;
 };
 
@@ -213,15 +215,39 @@ static bool use_in_windows(struct partition *p, const struct sim_epoch *epoch,
     return used;
 }
 
-/* Takes the samples of a record that is neither ahead nor a duplicate. */
-static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
+enum change { CHANGE_KEPT, CHANGE_REFUSED, CHANGE_BROKEN };
+
+/* An event's: by what was kept last of its device. */
+static enum change change_of(struct partition *p, const struct sim_record *record) {
+    const struct sim_job *job = &p->sim->job;
+    int *state = &p->states[record->device];
+    if (record->other < 0) {
+        return CHANGE_BROKEN;
+    }
+    bool allowed = *state == 0 || (*state - 1 != record->other && (record->other || job->back));
+    *state = allowed ? record->other + 1 : *state;
+    return allowed ? CHANGE_KEPT : CHANGE_REFUSED;
+}
+
+/* Takes the samples of a record that is neither ahead nor a duplicate. Returns whether a change of
+ * state goes to the dead letters. */
+static bool judge_samples(struct partition *p, const struct sim_epoch *epoch,
                           const struct sim_record *record, struct mr_tally *outcome) {
     const struct sim_job *job = &p->sim->job;
     struct mr_counters *counters = &p->truth->counters[p->number];
+    bool refused = false;
     for (uint32_t i = 0; i < record->samples; i++) {
         int64_t ns = record->start_ns + i * job->period_ns;
         struct joined joined = join(p, record, ns);
-        if (!is_kept(p, record, i, &joined)) {
+        enum change change = CHANGE_KEPT;
+        bool kept = is_kept(p, record, i, &joined);
+        if (kept && job->transitions) {
+            change = change_of(p, record);
+            refused = change == CHANGE_REFUSED;
+        }
+        if (change == CHANGE_BROKEN) {
+            outcome->dead++;
+        } else if (!kept || refused) {
             outcome->filtered++;
         } else if (use_in_windows(p, epoch, record, i, &joined)) {
             outcome->used++;
@@ -230,6 +256,7 @@ static void judge_samples(struct partition *p, const struct sim_epoch *epoch,
             outcome->late++;
         }
     }
+    return refused && job->letters;
 }
 
 static void tally(struct mr_counters *counters, const struct mr_tally *samples) {
@@ -261,6 +288,7 @@ static bool take_record(struct partition *p, const struct mr_message *message,
     const struct sim_epoch *epoch = epoch_of(p, message->offset);
     int64_t last_ns = record->start_ns + (record->samples - 1) * job->period_ns;
     struct mr_tally samples = {.read = record->samples};
+    bool letter = false;
     bool ahead = last_ns > message->append_ns + job->max_ahead_ns;
     if (ahead) {
         samples.dead = record->samples;
@@ -269,7 +297,7 @@ static bool take_record(struct partition *p, const struct mr_message *message,
     } else if (is_refused(p, record)) {
         samples.dead = record->samples;
     } else {
-        judge_samples(p, epoch, record, &samples);
+        letter = judge_samples(p, epoch, record, &samples);
     }
     tally(&p->truth->counters[p->number], &samples);
     if (!ahead && last_ns > p->r_ns) {
@@ -277,7 +305,7 @@ static bool take_record(struct partition *p, const struct mr_message *message,
         p->r_ns = last_ns;
         p->h_ns = horizon > p->h_ns ? horizon : p->h_ns;
     }
-    return samples.dead > 0 || (samples.late > 0 && job->late == MR_LATE_DEAD_LETTER);
+    return letter || samples.dead > 0 || (samples.late > 0 && job->late == MR_LATE_DEAD_LETTER);
 }
 
 /* ---- A message, a partition ----------------------------------------------------------------- */

@@ -19,7 +19,7 @@ from sim_sabotages import SABOTAGES
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TREE = ROOT / 'build/sabotage-sim/tree'
 BUILD = ROOT / 'build/sabotage-sim/build'
-LIMIT = 500  # seconds of one bug
+LIMIT = 300  # seconds of one bug
 
 
 def copy_tree():

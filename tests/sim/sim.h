@@ -75,10 +75,12 @@ struct sim_job {
     uint32_t partitions;
     int devices;
     int64_t window_ns, max_ahead_ns, within_ns;
-    int64_t hop_ns; /* how far apart windows begin; window_ns: end to end */
+    int64_t hop_ns;    /* how far apart windows begin; window_ns: end to end */
     int64_t period_ns; /* between samples; 0: events                 */
     enum mr_late_policy late;
     uint32_t stages;
+    bool transitions;   /* of the second column, by device; from h0 to h1 always */
+    bool back, letters; /* from h1 to h0, too; what is refused goes to the dead letters */
     struct sim_table tables[SIM_TABLES];
     uint32_t table_count;
     struct sim_epoch epochs[SIM_EPOCHS + 1]; /* and a rerun */

@@ -3,8 +3,8 @@
  * lost some.
  *
  *   the newest entry with valid_from <= time; of equal ones the one with the higher offset; a
- *   tombstone is one that says "nothing", valid from its append time; before R - history there is
- *   what held at R - history
+ *   tombstone is one that says "nothing", valid from its append time; further back than R - history
+ *   there is what held there
  *
  * An entry comes in time when it is valid from later than all that was sent: no record that it
  * applies to can have been processed. Some jobs have others, which the engine must count. */
@@ -282,10 +282,16 @@ static const struct sim_version *newest(const struct sim *sim, uint32_t number, 
 
 const struct sim_entry *sim_table_asof(const struct sim *sim, uint32_t number,
                                        const struct sim_record *record, int64_t ns, int64_t r_ns) {
-    int64_t bound_ns = r_ns == INT64_MIN ? ns : r_ns - sim->job.tables[number].history_ns;
-    const struct sim_version *found =
-        newest(sim, number, record->device, record->other, ns < bound_ns ? bound_ns : ns);
-    return !found || found->entry->tombstone ? NULL : found->entry;
+    const struct sim_version *found = newest(sim, number, record->device, record->other, ns);
+    const struct sim_version *oldest = NULL; /* that is kept */
+    if (r_ns != INT64_MIN) {
+        oldest = newest(sim, number, record->device, record->other,
+                        r_ns - sim->job.tables[number].history_ns);
+    }
+    if (oldest && (!found || found->valid_ns < oldest->valid_ns)) {
+        found = oldest; /* further back than history there is what held there */
+    }
+    return found && !found->entry->tombstone ? found->entry : NULL;
 }
 
 size_t sim_bad_entries(const struct sim *sim, uint32_t table) {
