@@ -42,7 +42,7 @@ static void compare(const char *name, uint32_t records, int64_t span_ms, int rou
 }
 
 int main(int argc, char **argv) {
-    int rounds = argc > 1 ? atoi(argv[1]) : 5;
+    int rounds = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 5;
     compare("open", 1000000, 9000, rounds);
     compare("close", 1000000, 600000, rounds);
     return 0;
