@@ -148,7 +148,8 @@ static struct rates run_log(const char *directory, const struct shape *shape) {
     struct mr_error err;
     struct rates rates;
     char url[4096];
-    struct mr_topic topic = {"t", 1, MR_KEEP_RECORDS, -1, -1, ""};
+    struct mr_topic topic = {
+        .name = "t", .partitions = 1, .retention_ns = -1, .retention_bytes = -1};
     snprintf(url, sizeof url, "local:%s/log", directory);
     must(mr_log_open(url, &(struct mr_log_options){.make = true}, &mr_real_clock, &log, &err) ==
              MR_OK,

@@ -210,7 +210,8 @@ static int set_up(void **state) {
     mr_fixture_set_up(state);
     struct mr_log *log = ((struct mr_log_fixture *)*state)->log;
     /* So small that files are begun and unlinked all the time. */
-    struct mr_topic in = {"in", 1, MR_KEEP_RECORDS, -1, INT64_C(4) << 20, ""};
+    struct mr_topic in = {
+        .name = "in", .partitions = 1, .retention_ns = -1, .retention_bytes = INT64_C(4) << 20};
     assert_int_equal(mr_log_create(log, &in, NULL), MR_OK);
     mr_make_job_topic(log, "out", "j", MR_KEEP_RECORDS);
     mr_make_job_topic(log, "changes", "j", MR_KEEP_LAST_OF_KEY);
