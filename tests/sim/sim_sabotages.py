@@ -24,9 +24,6 @@ SABOTAGES = [
              '    mr_session_append(task->session, &append, err);\n'
              '    return mr_session_append(task->session, &append, err);\n}\n\n'
              'enum mr_status mr_ship_deltas'),
-    Sabotage('tick_sends_no_idle', 'a partition without a record sends no idle marker',
-             'engine/run/ship.c', '    return !ship->sent || !ship->last.idle ||',
-             '    return (ship->sent && !ship->last.idle) ||'),
     Sabotage('marker_to_one', 'a marker goes to one partition only', 'engine/run/ship.c',
              'for (uint32_t p = 0; p < task->partitions && status == MR_OK; p++) {',
              'for (uint32_t p = task->source.partition; p <= task->source.partition && '

@@ -108,10 +108,15 @@ static enum mr_status steps(struct fixture *f, int count) {
     return status;
 }
 
-static void run(struct fixture *f) {
-    assert_int_equal(start(f), MR_OK);
+/* The worker that runs goes on. */
+static void run_on(struct fixture *f) {
     assert_int_equal(steps(f, 12), MR_OK);
     assert_int_equal(mr_worker_commit(f->worker, &f->err), MR_OK);
+}
+
+static void run(struct fixture *f) {
+    assert_int_equal(start(f), MR_OK);
+    run_on(f);
 }
 
 static void reset(struct fixture *f) {
@@ -191,6 +196,21 @@ static void an_entry_that_went_unread_is_passed_over(void **state) {
     run(f);
     assert_string_equal(modes(f), "slow");
     assert_int_equal(tally(f).read, 2);
+}
+
+/* No quiet poll lies between the entry and the record: what is there comes before an end is told.
+ */
+static void a_table_is_read_before_each_batch(void **state) {
+    struct fixture *f = *state;
+    send(f, "modes", "{\"since\":0,\"mode\":\"A\"}");
+    send(f, "in", "{\"k\":\"a\",\"t\":1}");
+    run(f);
+    send(f, "modes", "{\"since\":5,\"mode\":\"B\"}");
+    send(f, "in", "{\"k\":\"a\",\"t\":15}");
+    run_on(f);
+    send(f, "in", "{\"k\":\"a\",\"t\":30}");
+    run_on(f);
+    assert_string_equal(modes(f), "A B");
 }
 
 static void a_table_that_comes_in_slices_is_committed_on_the_way(void **state) {
@@ -305,6 +325,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(versions_that_compaction_has_taken_survive_a_reset),
         TEST(an_entry_that_went_unread_is_passed_over),
+        TEST(a_table_is_read_before_each_batch),
         TEST(a_table_that_comes_in_slices_is_committed_on_the_way),
         TEST(a_table_without_a_topic_is_refused_with_the_remedy),
         TEST(other_joined_fields_are_refused_until_a_reset_reads_the_table_again),
