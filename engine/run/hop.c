@@ -155,6 +155,7 @@ static void close_panes(struct mr_task *task, struct mr_end *end) {
     for (uint32_t i = 0; i < end->count; i++) {
         mr_store_close(task->store, end->cells[i]);
     }
+    task->moved = true;
 }
 
 /* Closes windows from K on, in order; those without a pane are passed over. */

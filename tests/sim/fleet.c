@@ -223,6 +223,9 @@ static bool all_run(const struct sim_fleet *fleet) {
 void sim_fleet_settle(struct sim_fleet *fleet) {
     for (int n = 0; fleet->count > 0 && (n < ZOMBIE_POLLS * SIM_PARTITIONS || !all_run(fleet));
          n++) {
+        if (n >= ZOMBIE_POLLS * SIM_PARTITIONS) { /* one may pause after commits that failed */
+            fleet->sim->clock.virtual_ns += SIM_QUANTUM;
+        }
         for (uint32_t i = 0; i < fleet->count; i++) {
             sim_fleet_step(fleet, i);
         }
@@ -236,6 +239,9 @@ static void note_behind(void *arg, const struct mr_task *task) {
     const struct sim_fleet **fleet = arg;
     struct mr_error err;
     int64_t first, end;
+    if (!*fleet) {
+        return;
+    }
     mr_log_bounds((*fleet)->sim->log, &task->source, &first, &end, &err);
     if (task->offset < end && task->reached < end) {
         *fleet = NULL;

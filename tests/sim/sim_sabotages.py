@@ -131,11 +131,8 @@ SABOTAGES = [
              'return mr_time_add(task->times.stream_ns, -it->table->join.history_ns);',
              'return mr_time_add(task->times.watermark_ns, -it->table->join.history_ns);'),
     Sabotage('frame_uncut', 'a frame has what holds at its first sample', 'operators/asof.c',
-             '    return version->until_ns > record->last_ns ? record->samples\n'
-             '                                               : find_sample(record, begin, '
-             'version->until_ns);\n',
-             '    return version->until_ns > record->last_ns ? record->samples : '
-             'record->samples;\n'),
+             'return version->until_ns > record->last_ns ? record->samples',
+             'return version->until_ns >= 0 ? record->samples'),
     Sabotage('cut_late', 'a frame is cut one sample late', 'operators/asof.c',
              'if (mr_sample_ns(record, middle) < time_ns) {',
              'if (mr_sample_ns(record, middle) <= time_ns) {'),
